@@ -1,0 +1,134 @@
+"""The errors a person can meet: a subclass per boundary, each message one line: what, where, what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class GenretagError(Exception):
+    """Base of every expected error; `str(error)` is the one line that the person reads.
+
+    `code` is a stable kebab-case word for programs (the `error.code` of JSON records).
+    """
+
+    code = "error"
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        if code is not None:
+            self.code = code
+
+
+class UsageError(GenretagError):
+    """An option or argument cannot be meant as given."""
+
+    code = "usage"
+
+
+class ScanError(GenretagError):
+    """A path to scan is missing or unreadable."""
+
+    code = "missing"
+
+
+class DecodeError(GenretagError):
+    """A file gives no usable audio.
+
+    Codes: `empty`, `not-audio`, `decode-failed`, `too-short`, `silent`, `unreadable`, `missing`.
+    """
+
+    code = "decode-failed"
+
+
+class EngineError(GenretagError):
+    """A decode worker was lost over a file (`worker-died`, `timeout`), or no worker could start."""
+
+    code = "worker-died"
+
+
+class DeviceError(GenretagError):
+    """The device asked for is not there or cannot hold one window."""
+
+    code = "device"
+
+
+class TagError(GenretagError):
+    """Tags cannot be read or written: `not-taggable`, `bad-tags`."""
+
+    code = "bad-tags"
+
+
+class WriteError(GenretagError):
+    """A file was left as it was.
+
+    Codes: `read-only`, `no-space`, `changed`, `verify-failed`, `io-error`, `missing`.
+    """
+
+    code = "io-error"
+
+
+class PlanError(GenretagError):
+    """A plan line cannot be understood or no longer fits its file."""
+
+    code = "plan"
+
+
+class MapError(GenretagError):
+    """A genre map is malformed."""
+
+    code = "map"
+
+
+class StoreError(GenretagError):
+    """The store cannot be opened or used."""
+
+    code = "store"
+
+
+class CheckpointError(GenretagError):
+    """A checkpoint is unknown, damaged or of another version."""
+
+    code = "checkpoint"
+
+
+class ModelError(GenretagError):
+    """A preset is unknown or its parts do not fit together."""
+
+    code = "model"
+
+
+class FeatureError(GenretagError):
+    """A features file or feature cache does not fit what is asked of it."""
+
+    code = "features"
+
+
+class DatasetError(GenretagError):
+    """A dataset is not laid out as its format says."""
+
+    code = "dataset"
+
+
+class SplitError(GenretagError):
+    """A split leaks or cannot be made."""
+
+    code = "split"
+
+
+class TrainingError(GenretagError):
+    """A training run cannot start, go on or resume."""
+
+    code = "training"
+
+
+@dataclass(frozen=True)
+class FileError:
+    """Why one file was not done: a stable code for programs and one line for people."""
+
+    code: str
+    message: str
+
+    @classmethod
+    def of(cls, error: GenretagError) -> FileError:
+        """The record of an exception that concerned one file."""
+        return cls(error.code, str(error))
