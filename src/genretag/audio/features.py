@@ -1,0 +1,101 @@
+"""What a model hears: the numbers that turn samples into features, as a pure record (no torch)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from genretag.errors import FeatureError
+
+KINDS = ("musicnn-logmel", "logmel", "mfcc", "chroma", "waveform", "vggish-logmel", "fma-statistics")
+CHROMA_BINS = 12
+FMA_STATISTICS = 518  # 74 series x (mean, std, skew, kurtosis, median, min, max)
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """One front end and the window it is cut into.
+
+    `frames` is the length of one window in frames and `step_frames` the distance between the starts of
+    consecutive windows at full coverage. Frequencies are in Hz; `f_max` None means half the sample rate.
+    A waveform is described with n_fft = hop_length = 1, so that its frames are samples.
+
+    Window k starts nominally at sample k * step_samples; what must be decoded for it begins `lead_samples`
+    earlier (zeros outside the track) and is `window_samples` long. The un-centred STFT of these samples
+    then equals the same frames of the centred STFT of the whole track.
+    """
+
+    kind: str
+    sample_rate: int
+    n_fft: int
+    hop_length: int
+    frames: int
+    step_frames: int
+    n_mels: int | None = None
+    n_coefficients: int | None = None
+    f_min: float = 0.0
+    f_max: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise FeatureError(f"unknown features {self.kind!r}; known: {', '.join(KINDS)}")
+        sizes = (self.sample_rate, self.n_fft, self.hop_length, self.frames, self.step_frames)
+        if any(size is not None and size < 1 for size in (*sizes, self.n_mels, self.n_coefficients)):
+            raise FeatureError(f"features {self.kind}: every size must be at least 1")
+
+    @property
+    def window_samples(self) -> int:
+        """Samples that one window needs, STFT context included."""
+        return (self.frames - 1) * self.hop_length + self.n_fft
+
+    @property
+    def lead_samples(self) -> int:
+        """Samples of context before the window's nominal start."""
+        return self.n_fft // 2
+
+    @property
+    def step_samples(self) -> int:
+        """Samples between the nominal starts of consecutive windows at full coverage."""
+        return self.step_frames * self.hop_length
+
+    @property
+    def window_seconds(self) -> float:
+        """Nominal length of one window in seconds."""
+        return self.frames * self.hop_length / self.sample_rate
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one window of features: (frames, mels or coefficients), (samples,) or (statistics,)."""
+        if self.kind == "waveform":
+            return (self.frames,)
+        if self.kind == "fma-statistics":
+            return (FMA_STATISTICS,)
+        if self.kind == "chroma":
+            return (self.frames, CHROMA_BINS)
+        width = self.n_coefficients if self.kind == "mfcc" else self.n_mels
+        if width is None:
+            raise FeatureError(f"features {self.kind}: the number of mels or coefficients is missing")
+        return (self.frames, width)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, document: object) -> FeatureSpec:
+        """The record that `to_dict` wrote; FeatureError on anything else."""
+        if not isinstance(document, dict) or set(document) != {field.name for field in fields(cls)}:
+            raise FeatureError("features: the record does not have the expected keys")
+        for name, value in document.items():
+            if not _fits(name, value):
+                raise FeatureError(f"features: {name} cannot be {value!r}")
+        return cls(**document)
+
+
+def _fits(name: str, value: object) -> bool:
+    if name == "kind":
+        return isinstance(value, str)
+    if value is None:
+        return name in ("n_mels", "n_coefficients", "f_max")
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, int | float) if name in ("f_min", "f_max") else isinstance(value, int)

@@ -1,0 +1,1 @@
+"""One file per family of networks and one registry of presets."""

@@ -1,0 +1,127 @@
+"""Spelling of genres: the table is whole, and names come out as people write them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+from mutagen.id3 import TCON
+
+from genretag import labels
+from genretag.errors import CheckpointError
+from genretag.labels import LabelSet, canonical, genre_labels, id3v1_genre, lookup, parents, tag_labels
+
+TABLE = Path(labels.__file__).with_name("genres.toml")
+GENRES = tomllib.loads(TABLE.read_text(encoding="utf-8"))["genres"]
+
+
+@pytest.mark.parametrize(
+    ("name", "spelling"),
+    [
+        ("hip hop", "Hip-Hop"),
+        ("hiphop", "Hip-Hop"),
+        ("HIP-HOP", "Hip-Hop"),
+        ("rnb", "R&B"),
+        ("R & B", "R&B"),
+        ("R'n'B", "R&B"),
+        ("rhythm and blues", "R&B"),
+        ("drum n bass", "Drum & Bass"),
+        ("Rock 'n' Roll", "Rock & Roll"),
+        ("Progressive rock", "Progressive Rock"),
+        ("classic", "Classical"),
+        ("chill-out", "Chillout"),
+        ("musique concrete", "Musique Concrète"),
+        ("JPop", "J-Pop"),
+        ("Alt. Rock", "Alternative Rock"),
+    ],
+)
+def test_names_come_out_as_people_write_them(name: str, spelling: str) -> None:
+    assert canonical(name) == spelling
+
+
+def test_unknown_names_keep_their_case() -> None:
+    assert canonical("  my  Own   genre ") == "my Own genre"
+    assert canonical("???") == "???"
+    assert lookup("") is None
+
+
+def test_canonical_names_stay_as_they_are() -> None:
+    assert [name for name in GENRES if canonical(name) != name] == []
+
+
+def test_no_spelling_means_two_genres() -> None:
+    owners: dict[str, str] = {}
+    for name, row in GENRES.items():
+        for spelling in (name, *row.get("aliases", ())):
+            key = labels._key(spelling)
+            assert key, spelling
+            assert key not in owners, f"{spelling} of {name} is already {owners.get(key)}"
+            owners[key] = name
+
+
+def test_parents_exist_and_never_go_round() -> None:
+    assert {row["parent"] for row in GENRES.values() if "parent" in row} <= set(GENRES)
+    for name in GENRES:
+        chain = parents(name)
+        assert name not in chain
+        assert len(set(chain)) == len(chain)
+    assert parents("drum and bass") == ("Electronic",)
+    assert parents("Heavy Metal") == ("Metal",)
+    assert parents("Pop Punk") == ("Punk", "Rock")
+    assert parents("no such genre") == ()
+
+
+def test_every_number_of_id3v1_is_known() -> None:
+    for number, name in enumerate(TCON.GENRES):
+        genre = lookup(name)
+        assert genre is not None, name
+        assert (genre.id3v1, id3v1_genre(number)) == (number, genre.name)
+    assert id3v1_genre(255) is None
+
+
+def test_genres_of_datasets_are_known(shared_data: Path) -> None:
+    with (shared_data / "fma" / "genres.csv").open(encoding="utf-8", newline="") as file:
+        titles = [row["title"] for row in csv.DictReader(file)]
+    gtzan = ["blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock"]
+    assert [title for title in titles + gtzan if lookup(title) is None] == []
+
+
+def test_genre_labels_are_all_genres() -> None:
+    found = genre_labels(["hiphop", "Zeuhl"], "single")
+    assert found.genre("hiphop") == "Hip-Hop"
+    assert found.genre("Zeuhl") == "Zeuhl"
+
+
+def test_only_listed_tags_are_genres() -> None:
+    found = tag_labels(["House", "instrumental", "happy"], ["House"])
+    assert found.kind == "multi"
+    assert found.genre("House") == "House"
+    assert found.genre("instrumental") is None
+    assert len(found) == 3
+
+
+def test_label_set_survives_json() -> None:
+    found = tag_labels(["b", "Jazz", "a"], ["Jazz"])
+    assert LabelSet.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        None,
+        {"names": ["a"], "kind": "multi"},
+        {"names": ["a"], "kind": "many", "genres": {}},
+        {"names": ["a", 1], "kind": "multi", "genres": {}},
+        {"names": ["a"], "kind": "multi", "genres": {"a": None}},
+        {"names": ["a"], "kind": "multi", "genres": {}, "more": 1},
+        {"names": ["a", "a"], "kind": "multi", "genres": {}},
+        {"names": [], "kind": "multi", "genres": {}},
+        {"names": ["a"], "kind": "multi", "genres": {"b": "B"}},
+    ],
+)
+def test_odd_label_sets_are_refused(document: object) -> None:
+    with pytest.raises(CheckpointError):
+        LabelSet.from_dict(document)
