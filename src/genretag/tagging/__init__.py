@@ -1,0 +1,1 @@
+"""A library in, tags out: scan, plan, write."""
