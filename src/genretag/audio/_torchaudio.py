@@ -11,17 +11,25 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
+import threading
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 _PACKAGE = "torchaudio"
 _LOADER = "torchaudio._extension"
+# A model may be built in one thread while another trains: half an import must be seen by nobody.
+_ONE_AT_A_TIME = threading.RLock()
+
+
+def torchaudio() -> ModuleType:
+    """The torchaudio package; ImportError where it is not installed at all."""
+    with _ONE_AT_A_TIME:
+        return _imported()
 
 
 @functools.cache
-def torchaudio() -> ModuleType:
-    """The torchaudio package; ImportError where it is not installed at all."""
+def _imported() -> ModuleType:
     try:
         return importlib.import_module(_PACKAGE)
     except (OSError, RuntimeError):
@@ -31,8 +39,10 @@ def torchaudio() -> ModuleType:
 
 
 def _forget_half_imported() -> None:
-    for name in [name for name in sys.modules if name.split(".")[0] == _PACKAGE]:
-        del sys.modules[name]
+    # A copy in one step: other threads import meanwhile.
+    for name in list(sys.modules):
+        if name.split(".")[0] == _PACKAGE:
+            del sys.modules[name]
 
 
 def _without_library() -> ModuleType:
