@@ -1,0 +1,235 @@
+"""Decoders of sound files behind one face: mono samples in file order, from any place in the file."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import av
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+Samples = NDArray[np.float32]
+
+BLOCK = 8192  # samples of one block; a codec's own frames are smaller than what is worth a round of Python
+RATES = (1000, 3_000_000)  # Hz; decoded DSD512 is 2.8 MHz, and a damaged header claims anything
+PREROLL = 0.3  # seconds; so long after a seek Opus still differs from a decode in one go (MP3: 0.1 to 0.25)
+LATE_SEEKS = (PREROLL, 3.0, 30.0)  # how far before the wanted place to aim, one after the other
+LOUDEST = 8.0  # float formats can hold anything; a sample beyond this would only make the scores NaN
+
+# libavutil/samplefmt.h: element type, value of silence, full scale; a trailing "p" means one plane a channel.
+SAMPLE_FORMATS: dict[str, tuple[type[np.generic], float, float]] = {
+    "u8": (np.uint8, 128.0, 2.0**7),
+    "s16": (np.int16, 0.0, 2.0**15),
+    "s32": (np.int32, 0.0, 2.0**31),
+    "s64": (np.int64, 0.0, 2.0**63),
+    "flt": (np.float32, 0.0, 1.0),
+    "dbl": (np.float64, 0.0, 1.0),
+}
+
+
+class SourceError(Exception):
+    """This decoder cannot use the file; `recognised` where it is sound of a kind that the decoder knows."""
+
+    def __init__(self, message: str, *, recognised: bool) -> None:
+        super().__init__(message)
+        self.recognised = recognised
+
+
+class Source(Protocol):
+    """One open sound file: `rate` in Hz, `claimed` length in samples (None: unknown), which may be wrong."""
+
+    rate: int
+    claimed: int | None
+
+    def blocks(self, start: int = 0) -> Iterator[tuple[int, Samples]]:
+        """Consecutive blocks as (position of the first sample, mono samples), up to the end of the file.
+
+        The first block begins at `start` or before it; where that place cannot be reached there is none.
+        Only the last iterator asked for may be used.
+        """
+
+    def close(self) -> None:
+        """Close the file."""
+
+
+class AvSource:
+    """A file through PyAV (ffmpeg). Positions count from the first sample of a decode from the start."""
+
+    def __init__(self, path: Path) -> None:
+        # "file:" and the whitelist keep names and playlists from being taken for addresses.
+        self._url = f"file:{os.path.abspath(path)}"
+        self._open()
+        try:
+            self._fresh: Iterator[Any] | None = self._frames()
+            first = next(self._fresh, None)
+            if first is None:
+                raise SourceError("nothing in it can be decoded", recognised=True)
+            self.rate: int = first.sample_rate
+            self._origin: int = first.pts or 0
+            self._time_base = first.time_base
+            self._fresh = itertools.chain([first], self._fresh)
+            self.claimed = self._claim()
+        except BaseException:
+            self.close()
+            raise
+
+    def blocks(self, start: int = 0) -> Iterator[tuple[int, Samples]]:
+        if start > 0:
+            return self._blocks_from(start)
+        if self._fresh is None:
+            self.close()
+            self._open()
+        frames, self._fresh = self._fresh or self._frames(), None
+        return _blocks(0, frames, self.rate)
+
+    def close(self) -> None:
+        self._container.close()
+
+    def _open(self) -> None:
+        try:
+            # What is wrong with a file comes as any of many exceptions (a text file: PermissionError).
+            self._container = av.open(
+                self._url, metadata_errors="replace", options={"protocol_whitelist": "file"}
+            )
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise SourceError(str(error), recognised=False) from None
+        stream = self._container.streams.best("audio")
+        if stream is None or stream.codec_context is None:
+            self._container.close()
+            raise SourceError("no sound in it", recognised=False)
+        self._stream = stream
+
+    def _claim(self) -> int | None:
+        stream, container = self._stream, self._container
+        if stream.duration and stream.time_base:
+            seconds = float(stream.duration * stream.time_base)
+        elif container.duration:
+            seconds = container.duration / av.time_base
+        else:
+            return None
+        return round(seconds * self.rate) if seconds > 0 else None
+
+    def _frames(self) -> Iterator[Any]:
+        """Frames of the stream from where the container stands; damaged packets are passed over."""
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.error.FFmpegError:
+                return  # damaged or cut off from here on
+            if packet is None:
+                return
+            with contextlib.suppress(av.error.FFmpegError):
+                yield from filter(_usable, packet.decode())
+
+    def _blocks_from(self, start: int) -> Iterator[tuple[int, Samples]]:
+        self._fresh = None
+        for early in LATE_SEEKS:
+            ticks = max(start / self.rate - early, 0.0) / float(self._stream.time_base)
+            try:
+                self._container.seek(self._origin + int(ticks), stream=self._stream)
+            except (av.error.FFmpegError, OverflowError):
+                return
+            frames = self._frames()
+            first = next(frames, None)
+            if first is None or first.pts is None:
+                return
+            position = round(float((first.pts - self._origin) * self._time_base) * self.rate)
+            if position <= start:
+                yield from _blocks(position, itertools.chain([first], frames), self.rate)
+                return
+
+
+class SoundfileSource:
+    """A file through libsndfile: what ffmpeg cannot open."""
+
+    def __init__(self, path: Path) -> None:
+        import soundfile  # rarely needed, and its library is slow to load
+
+        try:
+            # Bytes, because a name need not be valid in any encoding.
+            self._file = soundfile.SoundFile(os.fsencode(path))
+        except (soundfile.SoundFileError, OSError, ValueError, TypeError) as error:
+            raise SourceError(str(error), recognised=False) from None
+        self._broken = soundfile.SoundFileError
+        self.rate: int = self._file.samplerate
+        self.claimed: int | None = self._file.frames
+        if not RATES[0] <= self.rate <= RATES[1]:
+            self.close()
+            raise SourceError(f"a sample rate of {self.rate} Hz", recognised=True)
+
+    def blocks(self, start: int = 0) -> Iterator[tuple[int, Samples]]:
+        with contextlib.suppress(self._broken):
+            self._file.seek(start)
+            while len(block := self._file.read(BLOCK, dtype="float32", always_2d=True)):
+                yield start, _finite(block.mean(axis=1, dtype=np.float32))
+                start += len(block)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _usable(frame: Any) -> bool:
+    rate: int = frame.sample_rate
+    return RATES[0] <= rate <= RATES[1] and frame.samples > 0 and frame.layout.nb_channels > 0
+
+
+def _blocks(position: int, frames: Iterator[Any], rate: int) -> Iterator[tuple[int, Samples]]:
+    """Frames of any format as mono blocks of about BLOCK samples at `rate`."""
+    pending: list[Samples] = []
+    size = 0
+    for samples in _steady(frames, rate):
+        pending.append(samples)
+        size += len(samples)
+        if size >= BLOCK:
+            yield position, _finite(np.concatenate(pending))
+            position += size
+            pending, size = [], 0
+    if size:
+        yield position, _finite(np.concatenate(pending))
+
+
+def _steady(frames: Iterator[Any], rate: int) -> Iterator[Samples]:
+    """Mono samples at `rate`, also where the rate changes in mid-file (joined files, radio recordings)."""
+    resampler, foreign = None, rate
+    for frame in frames:
+        if frame.sample_rate != foreign:
+            if resampler is not None:
+                yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+            foreign = frame.sample_rate
+            resampler = soxr.ResampleStream(foreign, rate, 1, dtype="float32") if foreign != rate else None
+        samples = _mono(frame)
+        yield samples if resampler is None else resampler.resample_chunk(samples)
+    if resampler is not None:
+        yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def _mono(frame: Any) -> Samples:
+    """Mean of the channels of one frame, as float32 with full scale 1."""
+    name: str = frame.format.name
+    dtype, silence, full_scale = SAMPLE_FORMATS[name.removesuffix("p")]
+    channels, count = frame.layout.nb_channels, frame.samples
+    planes = frame.planes
+    if frame.format.is_planar:
+        parts = [np.frombuffer(planes[channel], dtype, count) for channel in range(channels)]
+    else:
+        packed = np.frombuffer(planes[0], dtype, count * channels)
+        parts = [packed[channel::channels] for channel in range(channels)]
+    # Adding channel by channel is three times as fast as a mean along the short axis.
+    mono = parts[0].astype(np.float32)
+    for part in parts[1:]:
+        mono += part
+    mono *= np.float32(1.0 / (channels * full_scale))
+    return mono - np.float32(silence / full_scale) if silence else mono
+
+
+def _finite(samples: Samples) -> Samples:
+    if not np.isfinite(samples).all():
+        samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+    return np.clip(samples, -LOUDEST, LOUDEST)

@@ -1,0 +1,1 @@
+"""Files in, scores out, and from scores to genres."""

@@ -1,0 +1,287 @@
+"""Files in, scores out: decode workers, scoring threads and the order of the answers.
+
+A pump thread moves windows from the workers to the scoring threads, so that both stay busy while the caller
+is busy with what it got. Importing this module does not import torch.
+"""
+
+from __future__ import annotations
+
+import atexit
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genretag import checkpoint as checkpoints
+from genretag.audio.decode import one_line
+from genretag.audio.windows import Coverage
+from genretag.errors import FileError
+from genretag.predict.pool import Decoded, DecodePool, Ended, available_cores, settings_for
+
+if TYPE_CHECKING:
+    from genretag.predict.score import Scorer
+
+T = TypeVar("T")
+
+LOOK_AHEAD = 256  # jobs taken before the first of them is answered
+FILES_PER_WORKER = 4  # of them, files under way: enough that a long one does not hold up the workers
+MOST_WORKERS = 16
+WAIT_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How to predict. None means what suits the machine; `timeout` is in seconds without progress."""
+
+    device: str = "auto"
+    batch_size: int | None = None
+    workers: int | None = None
+    coverage: Coverage = "fast"
+    keep_windows: bool = False
+    timeout: float = 120.0
+
+
+@dataclass(frozen=True)
+class Job(Generic[T]):
+    """One item of the caller's with the file to analyse; without a path it is handed through in its place."""
+
+    item: T
+    path: Path | None
+
+
+@dataclass(frozen=True, eq=False)
+class TrackScores:
+    """What the model hears in one file.
+
+    `scores` (labels,): the mean over the windows. `windows` (windows, labels) and their `starts` in seconds
+    only where they were asked for. `duration` in seconds of sound, `seconds` of work. A file that failed has
+    an `error` and no scores.
+    """
+
+    scores: NDArray[np.float32] | None
+    windows: NDArray[np.float32] | None
+    starts: NDArray[np.float64] | None
+    duration: float | None
+    n_windows: int
+    seconds: float
+    error: FileError | None
+
+
+def predict(
+    jobs: Iterable[Job[T]], checkpoint: Path, options: EngineOptions
+) -> Generator[tuple[T, TrackScores | None], None, None]:
+    """Score every job's file, in the order of the jobs; None for jobs without a path.
+
+    Jobs are taken in the caller's thread, a bounded number ahead; nothing starts before the first one with a
+    path. A file that fails has its error in its TrackScores. CheckpointError, DeviceError, EngineError and
+    whatever goes wrong in scoring are raised. Closing the iterator stops everything at once.
+    """
+    source = iter(jobs)
+    line: deque[tuple[T, _Track | None]] = deque()
+    engine: _Engine | None = None
+    under_way, exhausted = 0, False
+    try:
+        while True:
+            # With no file under way there is nothing to keep busy: what is known goes out first.
+            while not exhausted and len(line) < LOOK_AHEAD and not (line and under_way == 0):
+                if engine is not None and under_way >= engine.capacity:
+                    break
+                job = next(source, None)
+                if job is None:
+                    exhausted = True
+                elif job.path is None:
+                    line.append((job.item, None))
+                else:
+                    engine = engine or _Engine(checkpoint, options)
+                    line.append((job.item, engine.submit(job.path)))
+                    under_way += 1
+            if not line:
+                return
+            item, track = line.popleft()
+            if track is None or engine is None:
+                yield item, None
+            else:
+                scores = engine.result(track)
+                under_way -= 1
+                yield item, scores
+    finally:
+        if engine is not None:
+            engine.close()
+
+
+@dataclass
+class _Track:
+    """One file under way; its windows are scored in any order. `parts` are (first window, starts, scores)."""
+
+    number: int
+    path: Path
+    parts: list[tuple[int, NDArray[np.float64], NDArray[np.float32]]] = field(default_factory=list)
+    scored: int = 0
+    seconds: float = 0.0
+    ended: Ended | None = None
+
+    @property
+    def done(self) -> bool:
+        ended = self.ended
+        return ended is not None and (ended.error is not None or self.scored == ended.n_windows)
+
+
+class _Engine:
+    """The machinery of one `predict`: a decode pool, its pump thread, and the scoring threads."""
+
+    def __init__(self, checkpoint: Path, options: EngineOptions) -> None:
+        self._checkpoint, self._options = checkpoint, options
+        spec = checkpoints.read_meta(checkpoint).features
+        workers = options.workers or min(available_cores(), MOST_WORKERS)
+        self.capacity = FILES_PER_WORKER * max(workers, 2)
+        self._pool = DecodePool(workers, settings_for(spec, options.coverage, options.timeout))
+        self._chunks: queue.SimpleQueue[Decoded | None] = queue.SimpleQueue()
+        self._change = threading.Condition()
+        # Under the condition's lock:
+        self._tracks: dict[int, _Track] = {}
+        self._submitted = 0
+        self._failure: BaseException | None = None
+        self._closing = False
+        self._threads: list[threading.Thread] = []
+        atexit.register(self.close)  # before the interpreter pulls the ground from under the threads
+        self._pump_thread = self._start(self._pump)
+        self._start(self._load)
+
+    def submit(self, path: Path) -> _Track:
+        with self._change:
+            track = _Track(self._submitted, path)
+            self._submitted += 1
+            self._tracks[track.number] = track
+        self._pool.submit(track.number, path)
+        return track
+
+    def result(self, track: _Track) -> TrackScores:
+        """Wait for a file; what broke the engine is raised here."""
+        with self._change:
+            while not track.done:
+                if self._failure is not None:
+                    raise self._failure
+                self._change.wait(WAIT_SECONDS)
+            del self._tracks[track.number]
+        return _assemble(track, keep_windows=self._options.keep_windows)
+
+    def close(self) -> None:
+        """Stop: files under way are dropped, workers killed, threads joined. May be called again."""
+        with self._change:
+            self._closing = True
+            threads = list(self._threads)
+        for _ in threads:
+            self._chunks.put(None)
+        if self._pump_thread.is_alive():
+            self._pool.wake()
+            self._pump_thread.join()
+        self._pool.close()
+        for thread in threads:
+            thread.join()
+        atexit.unregister(self.close)
+
+    def _start(self, target: Callable[..., None], *arguments: object) -> threading.Thread:
+        """Run in a thread; what it raises is the caller's at the next result."""
+
+        def run() -> None:
+            try:
+                target(*arguments)
+            except BaseException as error:  # noqa: BLE001  raised again in the caller's thread
+                with self._change:
+                    self._failure = self._failure or error
+                    self._change.notify_all()
+
+        thread = threading.Thread(target=run, name=f"genretag{target.__name__}", daemon=True)
+        with self._change:
+            if not self._closing:
+                self._threads.append(thread)
+                thread.start()
+        return thread
+
+    def _pump(self) -> None:
+        while not self._closing:
+            for event in self._pool.events():
+                if isinstance(event, Decoded):
+                    self._chunks.put(event)
+                    continue
+                with self._change:
+                    self._tracks[event.task].ended = event
+                    self._change.notify_all()
+
+    def _load(self) -> None:
+        """Load the model while the workers already decode, then score in as many threads as are worth it."""
+        from genretag.predict.score import Scorer
+
+        scorer = Scorer(checkpoints.load(self._checkpoint), self._options.device, self._options.batch_size)
+        for _ in range(scorer.lanes - 1):
+            self._start(self._score, scorer)
+        self._score(scorer)
+
+    def _score(self, scorer: Scorer) -> None:
+        with scorer.lane():
+            while (chunks := self._gather(scorer.batch_size)) and not self._closing:
+                started = time.perf_counter()
+                if len(chunks) == 1:
+                    scores = scorer.score(chunks[0].waves)
+                    self._pool.release(chunks[0])
+                else:
+                    waves = np.concatenate([chunk.waves for chunk in chunks])
+                    for chunk in chunks:
+                        self._pool.release(chunk)
+                    scores = scorer.score(waves)
+                seconds = (time.perf_counter() - started) / len(scores)
+                for chunk in chunks:
+                    part, scores = np.split(scores, [len(chunk.starts)])
+                    self._scored(chunk, part, seconds * len(part))
+
+    def _gather(self, enough: int) -> list[Decoded]:
+        """Chunks that are there, up to about `enough` windows, waiting for the first; none at the end."""
+        chunks: list[Decoded] = []
+        windows = 0
+        while windows < enough:
+            try:
+                chunk = self._chunks.get(block=not chunks)
+            except queue.Empty:
+                break
+            if chunk is None:
+                return []
+            chunks.append(chunk)
+            windows += len(chunk.starts)
+        return chunks
+
+    def _scored(self, chunk: Decoded, scores: NDArray[np.float32], seconds: float) -> None:
+        with self._change:
+            track = self._tracks.get(chunk.task)
+            if track is None or (track.ended is not None and track.ended.error is not None):
+                return  # the file failed after this chunk
+            track.parts.append((chunk.first, chunk.starts, scores))
+            track.scored += len(scores)
+            track.seconds += seconds
+            if track.done:
+                self._change.notify_all()
+
+
+def _assemble(track: _Track, *, keep_windows: bool) -> TrackScores:
+    """The answer for a track that is done."""
+    ended = track.ended
+    assert ended is not None
+    seconds = ended.seconds + track.seconds
+    if ended.error is not None:
+        return TrackScores(None, None, None, None, 0, seconds, ended.error)
+    parts = sorted(track.parts, key=lambda part: part[0])
+    windows = np.concatenate([scores for _, _, scores in parts])  # (windows, labels)
+    mean = windows.mean(axis=0, dtype=np.float64).astype(np.float32)
+    if not np.isfinite(mean).all():
+        error = FileError("bad-scores", f"{one_line(track.path)}: the model's scores for it are not numbers")
+        return TrackScores(None, None, None, ended.duration, 0, seconds, error)
+    if not keep_windows:
+        return TrackScores(mean, None, None, ended.duration, len(windows), seconds, None)
+    starts = np.concatenate([starts for _, starts, _ in parts])
+    return TrackScores(mean, windows, starts, ended.duration, len(windows), seconds, None)

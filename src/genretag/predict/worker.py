@@ -1,0 +1,204 @@
+"""The decode process: files in over a pipe, windows out through shared memory. Imports no torch.
+
+The other end is `predict.pool`. Messages are the records below; a window never travels through the pipe.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genretag.audio.decode import Chunk, decode, one_line
+from genretag.audio.features import FeatureSpec
+from genretag.audio.windows import Coverage
+from genretag.errors import DecodeError
+
+CHECK_SECONDS = 0.5  # how often a busy worker looks whether its parent is still there
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """What every worker of a pool is told: the windows to cut and the ring of `slots` it puts them in."""
+
+    spec: FeatureSpec
+    coverage: Coverage
+    chunk_windows: int
+    slots: int
+    timeout: float
+
+    def ring_of(self, memory: Any) -> NDArray[np.float32]:
+        """The shared memory as float32 (slots, chunk_windows, window_samples)."""
+        shape = (self.slots, self.chunk_windows, self.spec.window_samples)
+        return np.frombuffer(memory, dtype=np.float32).reshape(shape)
+
+    @property
+    def ring_floats(self) -> int:
+        return self.slots * self.chunk_windows * self.spec.window_samples
+
+
+@dataclass(frozen=True)
+class Decode:
+    """To the worker: decode this file when those before it are done."""
+
+    task: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class Release:
+    """To the worker: this slot of the ring may be filled again."""
+
+    slot: int
+
+
+@dataclass(frozen=True)
+class Ready:
+    """From the worker: it runs."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """From the worker: it opens this file now."""
+
+    task: int
+
+
+@dataclass(frozen=True)
+class Filled:
+    """From the worker: windows of this file, from the window numbered `first`, lie in the slot."""
+
+    task: int
+    slot: int
+    first: int
+    starts: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """From the worker: the file is done; `seconds` of work, `duration` of sound."""
+
+    task: int
+    seconds: float
+    duration: float
+    n_windows: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    """From the worker: the file gives no windows; those already sent are void."""
+
+    task: int
+    seconds: float
+    code: str
+    message: str
+
+
+def main(pipe: Connection, memory: Any, beat: Any, settings: WorkerSettings) -> None:
+    """Serve until the other end of the pipe closes. `beat` (shared integer) grows while there is progress."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends its workers
+    # Decoding libraries print to stderr, and a worker must not hold the parent's pipes open.
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in range(3):
+        os.dup2(nowhere, stream)
+    _Worker(pipe, settings.ring_of(memory), beat, settings).serve()
+
+
+class _Worker:
+    def __init__(
+        self, pipe: Connection, ring: NDArray[np.float32], beat: Any, settings: WorkerSettings
+    ) -> None:
+        self.pipe, self.ring, self.beat, self.settings = pipe, ring, beat, settings
+        self.tasks: deque[Decode] = deque()
+        self.free = set(range(settings.slots))
+        self.checked = time.monotonic()
+        self.waited = 0.0
+
+    def serve(self) -> None:
+        self._send(Ready())
+        while True:
+            while not self.tasks:
+                _set_alarm(0)
+                self._receive(None)
+            self._decode(self.tasks.popleft())
+
+    def _decode(self, task: Decode) -> None:
+        settings = self.settings
+        self._send(Started(task.task))
+        self._progress()
+        self.waited = 0.0
+        started = time.monotonic()
+        try:
+            heard = decode(
+                task.path,
+                settings.spec,
+                settings.coverage,
+                lambda chunk: self._hand_over(task, chunk),
+                chunk_windows=settings.chunk_windows,
+                progress=self._progress,
+            )
+            result: Finished | Failed = Finished(task.task, 0.0, heard.duration, heard.n_windows)
+        except DecodeError as error:
+            result = Failed(task.task, 0.0, error.code, str(error))
+        except Exception as error:  # noqa: BLE001  no file, however odd, may take the others with it
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            result = Failed(task.task, 0.0, DecodeError.code, f"{one_line(task.path)}: {reason}")
+        self._send(replace(result, seconds=time.monotonic() - started - self.waited))
+
+    def _hand_over(self, task: Decode, chunk: Chunk) -> None:
+        waiting = time.monotonic()
+        while not self.free:
+            self._progress()  # waiting for the scores of others is no fault of this file
+            self._receive(CHECK_SECONDS)
+        self.waited += time.monotonic() - waiting
+        slot = self.free.pop()
+        self.ring[slot, : len(chunk.waves)] = chunk.waves
+        self._send(Filled(task.task, slot, chunk.first, chunk.starts))
+
+    def _progress(self) -> None:
+        """A sign of life for the parent, and a look whether the parent lives: its death ends the pipe."""
+        self.beat.value += 1
+        now = time.monotonic()
+        if now - self.checked > CHECK_SECONDS:
+            self.checked = now
+            self._receive(0)
+        # A decoder that hangs in C looks no more: then the kernel ends the orphan.
+        _set_alarm(2 * self.settings.timeout + 60)
+
+    def _receive(self, patience: float | None) -> None:
+        """Take in what the parent sent, waiting `patience` seconds for it (None: as long as it takes)."""
+        with _ending_with_parent():
+            while self.pipe.poll(patience):
+                message = self.pipe.recv()
+                if isinstance(message, Decode):
+                    self.tasks.append(message)
+                else:
+                    self.free.add(message.slot)
+                patience = 0
+
+    def _send(self, message: object) -> None:
+        with _ending_with_parent():
+            self.pipe.send(message)
+
+
+@contextlib.contextmanager
+def _ending_with_parent() -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, OSError):
+        raise SystemExit from None
+
+
+def _set_alarm(seconds: float) -> None:
+    if hasattr(signal, "alarm"):
+        signal.alarm(int(min(seconds, 1e6)))
