@@ -1,0 +1,306 @@
+"""The journal of writes: what genretag is about to do, did, and took back, durable before it happens.
+
+A write is `intended` (a temporary copy may exist), then `prepared` (the copy is whole and may be in place by
+now), then `done` or `abandoned`. What a crash leaves in the first two states is settled by tagging.recover.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import filelock
+
+from genretag import __version__
+from genretag.errors import StoreError, WriteError
+from genretag.store import Store
+
+State = Literal["intended", "prepared", "done", "abandoned"]
+How = Literal["bytes", "values"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One command that wrote: when (seconds since 1970), with what, and what became of its writes."""
+
+    id: int
+    command: str
+    model: str | None
+    version: str
+    started: float
+    finished: float | None
+    status: str
+    written: int
+    undone: int
+    failed: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record of `history --json`."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is to become of one file: genres before and after, and what undo needs to go back by value.
+
+    Genres, also the new ones, and `old_raw` are as `tagging.tags.read` gives them. `undoes` is the write that
+    this one takes back, `how` the way it does.
+    """
+
+    audio_id: str
+    format: str
+    old_raw: str
+    old_genres: tuple[str, ...]
+    new_genres: tuple[str, ...]
+    undoes: int | None = None
+    how: How | None = None
+
+
+@dataclass(frozen=True)
+class Write:
+    """One journalled write; `before_hash` and `after_hash` are SHA-256 of the files, known once prepared."""
+
+    id: int
+    run_id: int
+    path: Path
+    temp: Path
+    change: Change
+    before_mtime_ns: int
+    state: State
+    code: str | None
+    before_hash: bytes | None
+    after_hash: bytes | None
+    undone_by: int | None
+
+
+_COLUMNS = (
+    "id, run_id, path, temp, audio_id, format, old_raw, old_genres, new_genres, undoes, how, "
+    "before_mtime_ns, state, code, before_hash, after_hash, undone_by"
+)
+# A write of our own that still stands: neither taken back nor itself a taking back.
+_STANDS = "state = 'done' AND undone_by IS NULL AND undoes IS NULL"
+
+
+class Journal:
+    """The journal in a store. Every method raises StoreError where the database cannot be used."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._locks = store.folder / "runs"
+
+    # Runs
+
+    @contextmanager
+    def run(self, command: str, model: str | None) -> Iterator[int]:
+        """A run's id for the time of the block; a lock held meanwhile tells others that the run is alive.
+
+        A run that wrote nothing leaves no trace.
+        """
+        run_id, lock = self._begin(command, model)
+        status = "failed"
+        try:
+            yield run_id
+            status = "done"
+        except (KeyboardInterrupt, GeneratorExit):
+            status = "interrupted"
+            raise
+        finally:
+            try:
+                self._finish(run_id, status)
+            finally:
+                _release(lock)
+
+    def _begin(self, command: str, model: str | None) -> tuple[int, filelock.BaseFileLock]:
+        # The name is new even where ids begin again after a damaged database.
+        name = f"{uuid.uuid4().hex}.lock"
+        lock = self._lock(name)
+        # Held before the row can be seen: otherwise another process could take the run for dead.
+        try:
+            self._locks.mkdir(exist_ok=True)
+            lock.acquire()
+        except OSError as error:
+            raise StoreError(f"{lock.lock_file}: cannot be locked ({error})") from error
+        row = (command, model, __version__, name, time.time(), "running")
+        with self._store.transaction() as connection:
+            cursor = connection.execute(
+                "INSERT INTO runs (command, model, version, lock, started, status) VALUES (?, ?, ?, ?, ?, ?)",
+                row,
+            )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid, lock
+
+    def _finish(self, run_id: int, status: str) -> None:
+        with self._store.transaction(durable=False) as connection:
+            connection.execute(
+                "UPDATE runs SET status = ?, finished = ? WHERE id = ? AND status = 'running'",
+                (status, time.time(), run_id),
+            )
+            connection.execute(
+                "DELETE FROM runs WHERE id = ? AND id NOT IN (SELECT run_id FROM writes)", (run_id,)
+            )
+
+    def _lock(self, name: str) -> filelock.BaseFileLock:
+        return filelock.FileLock(self._locks / name, blocking=False, thread_local=False)
+
+    @contextmanager
+    def lost_runs(self) -> Iterator[list[int]]:
+        """Ids of runs that ended without a word, oldest first; for the block nobody else settles them.
+
+        At the end of the block they count as interrupted.
+        """
+        rows = self._store.rows(
+            "SELECT id, lock FROM runs WHERE status = 'running' OR id IN "
+            "(SELECT run_id FROM writes WHERE state IN ('intended', 'prepared')) ORDER BY id"
+        )
+        held: list[tuple[int, filelock.BaseFileLock]] = []
+        self._locks.mkdir(exist_ok=True)
+        try:
+            for run_id, name in rows:
+                lock = self._lock(name)
+                try:
+                    lock.acquire()
+                except filelock.Timeout:
+                    continue
+                held.append((run_id, lock))
+            yield [run_id for run_id, _ in held]
+            for run_id, _ in held:
+                self._finish(run_id, "interrupted")
+        finally:
+            for _, lock in held:
+                _release(lock)
+
+    def runs(self) -> list[Run]:
+        """The runs that wrote or tried to, newest first."""
+        rows = self._store.rows(
+            "SELECT runs.id, command, model, version, started, finished, status, sum(state = 'done'), "
+            "sum(state = 'done' AND undone_by IS NOT NULL), sum(state = 'abandoned') "
+            "FROM runs JOIN writes ON run_id = runs.id GROUP BY runs.id ORDER BY runs.id DESC"
+        )
+        return [Run(*row) for row in rows]
+
+    def last_run(self) -> int | None:
+        """The newest run with something to take back; None where there is none."""
+        run_id: int | None = self._store.row(f"SELECT max(run_id) FROM writes WHERE {_STANDS}")[0]
+        return run_id
+
+    # Writes
+
+    def intend(self, run_id: int, path: Path, temp: Path, change: Change, before_mtime_ns: int) -> int:
+        """Note down that `path` is about to be replaced by way of `temp`; return the write's id.
+
+        The path is taken until the write is settled: WriteError (`changed`) where another write holds it.
+        """
+        row = (
+            *(run_id, os.fsencode(path), os.fsencode(temp), change.audio_id, change.format),
+            *(_text_bytes(change.old_raw), json.dumps(change.old_genres), json.dumps(change.new_genres)),
+            *(change.undoes, change.how, before_mtime_ns, "intended"),
+        )
+        columns = _COLUMNS.split(", ")[1:13]
+        with self._store.transaction() as connection:
+            try:
+                cursor = connection.execute(
+                    f"INSERT INTO writes ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})", row
+                )
+            except sqlite3.IntegrityError:
+                message = f"{path}: another run of genretag is writing it; try again when that has ended"
+                raise WriteError(message, code="changed") from None
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def prepared(self, write_id: int, before_hash: bytes, after_hash: bytes, delta: bytes | None) -> None:
+        """Note down, before the replacement, how to know the old file and the new one and how to go back."""
+        with self._store.transaction() as connection:
+            connection.execute(
+                "UPDATE writes SET state = 'prepared', before_hash = ?, after_hash = ?, delta = ? "
+                "WHERE id = ?",
+                (before_hash, after_hash, delta, write_id),
+            )
+
+    # How a write ended need not survive a loss of power: recovery can tell it from the files.
+
+    def done(self, write_id: int) -> None:
+        """The new file is in place; where it takes an earlier write back, that one counts as undone."""
+        undoes = "(SELECT undoes FROM writes WHERE id = ?)"
+        with self._store.transaction(durable=False) as connection:
+            connection.execute("UPDATE writes SET state = 'done' WHERE id = ?", (write_id,))
+            connection.execute(f"UPDATE writes SET undone_by = ? WHERE id = {undoes}", (write_id, write_id))
+            # Taking back a taking back lets the first write stand again.
+            connection.execute(f"UPDATE writes SET undone_by = NULL WHERE undone_by = {undoes}", (write_id,))
+
+    def abandoned(self, write_id: int, code: str) -> None:
+        """The old file stays; nothing of the new one is left."""
+        with self._store.transaction(durable=False) as connection:
+            connection.execute(
+                "UPDATE writes SET state = 'abandoned', code = ?, delta = NULL WHERE id = ?", (code, write_id)
+            )
+
+    def withdrawn(self, write_id: int) -> None:
+        """The new file would have been the old one."""
+        with self._store.transaction(durable=False) as connection:
+            connection.execute("DELETE FROM writes WHERE id = ?", (write_id,))
+
+    def writes(self, run_id: int) -> list[Write]:
+        """The writes of a run in the order they were made."""
+        return self._select("run_id = ? ORDER BY id", (run_id,))
+
+    def pending(self, run_id: int) -> list[Write]:
+        """The writes of a run that are neither done nor abandoned."""
+        return self._select("run_id = ? AND state IN ('intended', 'prepared') ORDER BY id", (run_id,))
+
+    def last_write(self, path: Path, audio_id: str) -> Write | None:
+        """What genretag wrote last to this recording, here or before it was moved here, and still stands."""
+        here = os.fsencode(os.path.realpath(path))
+        writes = self._select(f"audio_id = ? AND {_STANDS} ORDER BY path = ? DESC, id DESC", (audio_id, here))
+        return next((w for w in writes if os.fsencode(w.path) == here or not os.path.lexists(w.path)), None)
+
+    def later_run(self, write: Write) -> int | None:
+        """The run that wrote the same file again after `write`, where that still stands."""
+        row = self._store.row(
+            f"SELECT max(run_id) FROM writes WHERE path = ? AND id > ? AND {_STANDS}",
+            (os.fsencode(write.path), write.id),
+        )
+        run_id: int | None = row[0]
+        return run_id
+
+    def delta(self, write_id: int) -> bytes | None:
+        """What turns the new file back into the old one, where that was small enough to keep."""
+        row = self._store.row("SELECT delta FROM writes WHERE id = ?", (write_id,))
+        return None if row is None else row[0]
+
+    def _select(self, condition: str, values: tuple[Any, ...]) -> list[Write]:
+        rows = self._store.rows(f"SELECT {_COLUMNS} FROM writes WHERE {condition}", values)
+        return [_write(row) for row in rows]
+
+
+def _write(row: tuple[Any, ...]) -> Write:
+    change = Change(
+        audio_id=row[4],
+        format=row[5],
+        old_raw=row[6].decode("utf-8", "surrogatepass"),
+        old_genres=tuple(json.loads(row[7])),
+        new_genres=tuple(json.loads(row[8])),
+        undoes=row[9],
+        how=row[10],
+    )
+    path, temp = Path(os.fsdecode(row[2])), Path(os.fsdecode(row[3]))
+    return Write(row[0], row[1], path, temp, change, *row[11:])
+
+
+def _text_bytes(text: str) -> bytes:
+    # Tags can hold halves of surrogate pairs, which SQLite's text cannot.
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _release(lock: filelock.BaseFileLock) -> None:
+    # Removed while it is held, so that nobody takes a file that is about to go.
+    with suppress(OSError):
+        os.unlink(lock.lock_file)
+    lock.release()

@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import genretag.store
+from genretag.errors import FileError, StoreError
+from genretag.store import FILE_NAME, CachedScores, FileKey, KnownFile, Store, home
+
+KEY = FileKey(device=7, inode=8, size=9, mtime_ns=10)
+JAZZ = KnownFile("audio", "mp3", True, ("Jazz", "Hip-Hop"))
+
+
+def fill(store: Store, count: int) -> None:
+    for number in range(count):
+        known = KnownFile(f"audio {number}", "flac", True, ("Rock",))
+        store.remember_file(FileKey(1, number, 2, 3), Path(f"/music/{number}.flac"), known)
+
+
+def test_a_file_is_known_in_the_very_state_it_was_seen_in(tmp_path: Path) -> None:
+    with Store.open() as store:
+        store.remember_file(KEY, tmp_path / "song.mp3", JAZZ)
+        assert store.known_file(KEY) == JAZZ
+    with Store.open() as store:
+        assert store.known_file(KEY) == JAZZ
+        for other in (FileKey(6, 8, 9, 10), FileKey(7, 6, 9, 10), FileKey(7, 8, 6, 10), FileKey(7, 8, 9, 6)):
+            assert store.known_file(other) is None
+
+
+def test_a_real_file_is_known_after_a_rename_and_not_after_a_change(tmp_path: Path) -> None:
+    path = tmp_path / "song.mp3"
+    path.write_bytes(b"some sound")
+    with Store.open() as store:
+        store.remember_file(FileKey.of(path.stat()), path, JAZZ)
+        path = path.rename(tmp_path / "other.mp3")
+        assert store.known_file(FileKey.of(path.stat())) == JAZZ
+        path.write_bytes(b"another sound")
+        assert store.known_file(FileKey.of(path.stat())) is None
+
+
+def test_numbers_of_all_64_bits_are_kept() -> None:
+    status = os.stat_result((0o100644, 2**64 - 5, 2**63, 1, 0, 0, 100, 0, 0, 0), {"st_mtime_ns": 7})
+    key = FileKey.of(status)
+    with Store.open() as store:
+        store.remember_file(key, Path("/song.mp3"), JAZZ)
+    with Store.open() as store:
+        assert store.known_file(key) == JAZZ
+        assert (key.inode, key.device) == (-5, -(2**63))
+
+
+def test_names_that_are_not_text_are_kept() -> None:
+    path = Path(os.fsdecode(b"/music/caf\xe9.mp3"))
+    unreadable = KnownFile("audio", "mp3", False, (), FileError("bad-tags", f"{path}: odd"))
+    with Store.open() as store:
+        store.remember_file(KEY, path, unreadable)
+        store.remember_failure("audio", FileError("silent", f"{path}: silent"))
+    with Store.open() as store:
+        assert store.known_file(KEY) == unreadable
+        assert store.paths_of("audio") == [path]
+        assert store.cached_failure("audio") == FileError("silent", f"{path}: silent")
+
+
+def test_what_stood_at_a_path_before_is_forgotten() -> None:
+    path, after = Path("/music/song.mp3"), FileKey(7, 9, 9, 11)
+    for flushed in (False, True):
+        with Store.open() as store:
+            store.remember_file(KEY, path, JAZZ)
+            if flushed:
+                store.flush()
+            store.remember_file(after, path, KnownFile("other", "mp3", True, ()))
+            assert store.paths_of("audio") == []
+            assert store.paths_of("other") == [path]
+            assert store.known_file(KEY) is None
+            store.forget_file(path)
+            assert store.known_file(after) is None
+
+
+def test_paths_of_a_recording_come_newest_first() -> None:
+    with Store.open() as store:
+        for number in range(3):
+            store.remember_file(FileKey(1, number, 2, 3), Path(f"/{number}.mp3"), JAZZ)
+        assert store.paths_of("audio") == [Path("/2.mp3"), Path("/1.mp3"), Path("/0.mp3")]
+        assert store.paths_of("unheard of") == []
+
+
+def test_scores_come_back_bit_for_bit() -> None:
+    scores = CachedScores(np.array([0.25, 1e-30, np.pi], np.float32), 5, None)
+    with Store.open() as store:
+        store.remember_scores("audio", "model", "fast", scores)
+        store.remember_scores("audio", "model", "full", CachedScores(scores.scores * 2, 100, 240.5))
+    with Store.open() as store:
+        fast, full = (store.cached_scores("audio", "model", coverage) for coverage in ("fast", "full"))
+        assert fast is not None
+        assert full is not None
+        assert fast.scores.dtype == np.float32
+        assert np.array_equal(fast.scores, scores.scores)
+        assert (fast.n_windows, fast.duration, full.n_windows, full.duration) == (5, None, 100, 240.5)
+        assert store.cached_scores("audio", "another", "fast") is None
+        assert store.cached_scores("another", "model", "fast") is None
+
+
+def test_a_failure_is_kept_until_an_analysis_or_an_upgrade(monkeypatch: pytest.MonkeyPatch) -> None:
+    failure = FileError("too-short", "song.mp3: too short")
+    with Store.open() as store:
+        store.remember_failure("audio", failure)
+        assert store.cached_failure("audio") == failure
+        monkeypatch.setattr(genretag.store, "__version__", "99.0")
+        assert store.cached_failure("audio") is None
+        monkeypatch.undo()
+        store.flush()
+        store.remember_scores("audio", "model", "fast", CachedScores(np.zeros(2, np.float32), 1, 3.0))
+        store.flush()
+        assert store.cached_failure("audio") is None
+
+
+def test_rows_reach_the_disk_by_the_hundred_without_a_close(tmp_path: Path) -> None:
+    with Store.open(tmp_path) as store, Store.open(tmp_path) as other:
+        fill(store, genretag.store.FLUSH_ROWS + 10)
+        assert other.known_file(FileKey(1, 0, 2, 3)) is not None
+        assert store.known_file(FileKey(1, genretag.store.FLUSH_ROWS + 5, 2, 3)) is not None
+
+
+def test_any_thread_may_use_the_store() -> None:
+    def work(number: int) -> None:
+        for step in range(300):
+            key = FileKey(number, step, 1, 1)
+            store.remember_file(key, Path(f"/{number}/{step}"), JAZZ)
+            assert store.known_file(key) == JAZZ
+            if step % 50 == 0:
+                store.flush()
+
+    with Store.open() as store:
+        with ThreadPoolExecutor(4) as threads:
+            for done in [threads.submit(work, number) for number in range(4)]:
+                done.result()
+        assert len(store.paths_of("audio")) == 1200
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from genretag.store import FileKey, KnownFile, Store
+for step in range(40):
+    with Store.open(Path(sys.argv[1])) as store:
+        number = int(sys.argv[2]) * 1000 + step
+        store.remember_file(FileKey(1, number, 1, 1), Path(f"/{number}"), KnownFile("audio", "mp3", True, ()))
+"""
+
+
+def test_processes_share_one_store(tmp_path: Path) -> None:
+    """They also begin it together: the first to come makes the tables."""
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / "new" / "home"), str(number)])
+        for number in range(3)
+    ]
+    assert [writer.wait(timeout=60) for writer in writers] == [0, 0, 0]
+    with Store.open(tmp_path / "new" / "home") as store:
+        assert len(store.paths_of("audio")) == 120
+
+
+# Damage
+
+
+def damaged_copies(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.name.startswith(f"{FILE_NAME}.damaged-"))
+
+
+@pytest.mark.parametrize("content", [b"not a database at all" * 200, random.Random(0).randbytes(20_000)])
+def test_garbage_is_moved_aside_and_a_new_store_begun(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / FILE_NAME).write_bytes(content)
+    with Store.open(tmp_path) as store:
+        assert store.warning is not None
+        assert "damaged" in store.warning
+        fill(store, 3)
+    (aside,) = damaged_copies(tmp_path)
+    assert aside.read_bytes() == content
+    with Store.open(tmp_path) as store:
+        assert store.warning is None
+        assert store.known_file(FileKey(1, 2, 2, 3)) is not None
+
+
+def test_a_truncated_store_is_moved_aside(tmp_path: Path) -> None:
+    with Store.open(tmp_path) as store:
+        fill(store, 2000)
+    path = tmp_path / FILE_NAME
+    os.truncate(path, path.stat().st_size // 2)
+    with Store.open(tmp_path) as store:
+        assert store.warning is not None
+        assert store.known_file(FileKey(1, 1, 2, 3)) is None
+    assert len(damaged_copies(tmp_path)) == 1
+
+
+def test_a_page_found_damaged_in_use_is_an_error_only_once(
+    tmp_path: Path,
+) -> None:
+    with Store.open(tmp_path) as store:
+        fill(store, 3000)
+    path = tmp_path / FILE_NAME
+    content = bytearray(path.read_bytes())
+    content[4096 * 20 :] = bytes(len(content) - 4096 * 20)
+    path.write_bytes(content)
+
+    def read_all() -> None:
+        with Store.open(tmp_path) as store:
+            for number in range(3000):
+                store.known_file(FileKey(1, number, 2, 3))
+
+    with pytest.raises(StoreError, match="start again"):
+        read_all()
+    with Store.open(tmp_path) as store:
+        assert store.warning is not None
+        fill(store, 3000)
+    read_all()
+    assert len(damaged_copies(tmp_path)) == 1
+
+
+def test_a_second_damage_within_a_second_overwrites_nothing(tmp_path: Path) -> None:
+    for content in (b"first garbage" * 99, b"second garbage" * 99, b"third garbage" * 99):
+        (tmp_path / FILE_NAME).write_bytes(content)
+        Store.open(tmp_path).close()
+    assert sorted(path.read_bytes()[:6] for path in damaged_copies(tmp_path)) == [
+        b"first ",
+        b"second",
+        b"third ",
+    ]
+
+
+def test_a_process_that_died_leaves_a_store_that_opens(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys; from pathlib import Path; from genretag.store import *\n"
+        "store = Store.open(Path(sys.argv[1]))\n"
+        "store.remember_file(FileKey(1, 2, 3, 4), Path('/a'), KnownFile('audio', 'mp3', True, ()))\n"
+        "store.flush(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", script, str(tmp_path)], timeout=60).returncode == -9
+    assert (tmp_path / f"{FILE_NAME}-wal").exists()
+    with Store.open(tmp_path) as store:
+        assert store.warning is None
+        assert store.known_file(FileKey(1, 2, 3, 4)) is not None
+
+
+def test_a_newer_store_is_left_alone(tmp_path: Path) -> None:
+    Store.open(tmp_path).close()
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(StoreError, match="newer genretag"):
+        Store.open(tmp_path)
+    assert damaged_copies(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StoreError, match="GENRETAG_HOME") as caught:
+        Store.open(tmp_path / "file" / "home")
+    assert "\n" not in str(caught.value)
+
+
+def test_where_the_store_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GENRETAG_HOME", str(tmp_path / "mine"))
+    assert home() == tmp_path / "mine"
+    monkeypatch.delenv("GENRETAG_HOME")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert home().name == "genretag"
