@@ -1,0 +1,39 @@
+"""The table of commands. Importing it must stay cheap: no command imports its work before it is run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from genretag import __version__
+from genretag.cli import apply, datasets, history, models, tag, undo
+
+app = typer.Typer(
+    name="genretag",
+    help="Tag music libraries with genres from the audio itself.",
+    epilog="Example: genretag tag --dry-run ~/Music; genretag tag ~/Music; genretag undo",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"genretag {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _genretag(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave."),
+    ] = False,
+) -> None:
+    pass
+
+
+for command in (tag.tag, apply.apply, undo.undo, history.history, models.models, datasets.datasets):
+    app.command()(command)

@@ -1,0 +1,56 @@
+"""`genretag apply`: carry out a plan."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genretag.cli import options
+from genretag.cli.output import RecordPrinter, report_links, report_store
+
+
+def apply(
+    plan: Annotated[Path, typer.Argument(metavar="FILE|-", help="A plan; - reads it from standard input.")],
+    *,
+    separator: options.Separator = None,
+    id3: options.Id3 = "keep",
+    preserve_mtime: options.PreserveMtime = False,
+    provenance: options.Provenance = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> int:
+    """Carry out a plan.
+
+    A plan is what `tag --plan` or `tag --dry-run --json` wrote, as it is or filtered and edited.
+
+    Example: genretag apply plan.jsonl
+    """
+    from genretag.store import Store
+    from genretag.tagging.apply import Applying
+    from genretag.tagging.plan import read_plan
+
+    options.readable_source(plan)
+    writing = options.writing_options(separator, id3, preserve_mtime, provenance)
+    # Read whole before anything is written: a line that cannot be understood stops the plan, not half of it.
+    records = list(read_plan(_lines(plan), "<stdin>" if str(plan) == "-" else str(plan)))
+    with Store.open() as store:
+        report_store(store)
+        applying = Applying(writing, store)
+        printer = RecordPrinter(as_json=json, quiet=quiet, verbose=verbose)
+        printer.print_all(applying.records(records), lambda: len(records))
+        report_links(applying.writer.links_broken)
+        printer.summary(printer.undo_hint(applying.writer.run_id))
+    return printer.exit_code
+
+
+def _lines(plan: Path) -> Iterator[str]:
+    if str(plan) == "-":
+        yield from (line.decode("utf-8", "replace") for line in sys.stdin.buffer)
+    else:
+        with plan.open(encoding="utf-8", errors="replace") as file:
+            yield from file

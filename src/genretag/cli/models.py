@@ -1,0 +1,45 @@
+"""`genretag models`: what can be used with --model, and what can be trained."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from typing import Annotated, Any
+
+import typer
+
+from genretag.cli.output import details, table
+
+
+def models(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME|FILE]", help="Everything about one model.")
+    ] = None,
+    *,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> int:
+    """List the models, or show everything about one.
+
+    Example: genretag models musicnn-msd
+    """
+    from genretag.models.catalogue import describe, listing
+
+    shown: Any = listing() if name is None else describe(name)
+    if json:
+        print(jsonlib.dumps(shown, ensure_ascii=False))
+    elif name is None:
+        table(
+            ("name", "kind", "labels", "parameters", "trained on"),
+            [
+                (
+                    row["name"],
+                    row["kind"],
+                    str(len(row["labels"])) if row["labels"] else "-",
+                    f"{row['parameters']:,}" if row["parameters"] else "-",
+                    row["trained_on"] or "-",
+                )
+                for row in shown
+            ],
+        )
+    else:
+        details(shown)
+    return 0

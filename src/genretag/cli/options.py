@@ -1,0 +1,85 @@
+"""Options that several commands share, so that each means the same wherever it appears."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar, get_args
+
+import typer
+
+from genretag.errors import UsageError
+
+if TYPE_CHECKING:
+    from genretag.tagging.writer import WriteOptions
+
+Choice = TypeVar("Choice", bound=str)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line on stdout.")]
+JsonDocument = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print neither progress nor summary.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Also list files that nothing happened to.")]
+Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")]
+BatchSize = Annotated[str, typer.Option(metavar="auto|N", help="Windows that go through the model at once.")]
+Workers = Annotated[str, typer.Option(metavar="auto|N", help="Decoding processes; auto: one per core.")]
+Separator = Annotated[
+    str | None,
+    typer.Option(metavar="STR", help="Join several genres into one string; default: true multi-values."),
+]
+Id3 = Annotated[
+    str, typer.Option(metavar="keep|2.3|2.4", help="ID3 version; keep: the file's, 2.4 where it has no tag.")
+]
+PreserveMtime = Annotated[bool, typer.Option("--preserve-mtime", help="Keep the time of last change.")]
+Provenance = Annotated[
+    bool, typer.Option("--provenance", help="Also write a GENRETAG field: model, version, scores.")
+]
+
+Data = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Where the dataset lies (see `genretag datasets NAME`).")
+]
+Variant = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Which variant of the dataset; default: its first.")
+]
+
+
+def writing_options(separator: str | None, id3: str, preserve_mtime: bool, provenance: bool) -> WriteOptions:
+    """How genres are stored, from the options above."""
+    from genretag.tagging.tags import Id3Version
+    from genretag.tagging.writer import WriteOptions
+
+    version: Id3Version = one_of(id3, get_args(Id3Version), "--id3")
+    return WriteOptions(separator, version, preserve_mtime, provenance)
+
+
+def positive(text: str, option: str) -> int | None:
+    """N of an `auto|N` option; None for auto."""
+    if text == "auto":
+        return None
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise UsageError(f"{option} {text}: give auto or a whole number from 1 up")
+    return int(text)
+
+
+def probability(text: str | float, option: str) -> float:
+    """P of a threshold option."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= 1.0:
+        raise UsageError(f"{option} {text}: give a probability from 0 to 1, such as 0.3")
+    return value
+
+
+def one_of(text: str, choices: tuple[Choice, ...], option: str) -> Choice:
+    """One of a few words."""
+    for choice in choices:
+        if choice == text:
+            return choice
+    raise UsageError(f"{option} {text}: give one of {', '.join(choices)}")
+
+
+def readable_source(path: Path) -> Path:
+    """A file to read a list or plan from; `-` is standard input."""
+    if str(path) != "-" and not path.is_file():
+        raise UsageError(f"{path}: no such file; give a file or - for standard input")
+    return path

@@ -1,0 +1,196 @@
+"""How things are shown: records on stdout, progress, warnings and summaries on stderr."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import TextIOWrapper
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from genretag.tagging.plan import Record
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from genretag.store import Store
+
+# Of files that nothing happened to, a person who did not ask wants the count only.
+_QUIET_STATUSES = frozenset({"kept", "unchanged"})
+
+
+def prepare_streams() -> None:
+    """UTF-8 on both streams whatever the locale: a name must never end a run over its letters."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def say(message: str) -> None:
+    """One line to the person, on stderr: an error, a warning, a piece of news."""
+    print(f"genretag: {printable(message)}", file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    """Text that a terminal only shows: control characters and stray bytes become visible escapes.
+
+    Names and tags come from strangers; an escape sequence in them must not reach the terminal.
+    """
+    return "".join(_shown(character) for character in text)
+
+
+def _shown(character: str) -> str:
+    if character.isprintable():
+        return character
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
+
+
+class RecordPrinter:
+    """Prints records as they come, counts them, and sums up at the end."""
+
+    def __init__(self, *, as_json: bool, quiet: bool, verbose: bool) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+        self.verbose = verbose
+        self.statuses: Counter[str] = Counter()
+        self.failures: Counter[str] = Counter()
+        self.started = time.monotonic()
+        self.bar: tqdm[None] | None = None
+
+    def print_all(self, records: Iterable[Record], count_files: Callable[[], int]) -> None:
+        """Print every record; on a terminal a progress bar shows files, rate, time left and failures.
+
+        `count_files` runs beside the work and gives the bar its total.
+        """
+        with self._progress(count_files):
+            for record in records:
+                self.print(record)
+
+    def print(self, record: Record) -> None:
+        self.statuses[record.status] += 1
+        if record.error is not None:
+            self.failures[record.error.code] += 1
+        if self.as_json:
+            self._write(record.to_json(), sys.stdout)
+        elif record.error is not None:
+            self._write(f"genretag: [{record.error.code}] {printable(record.error.message)}", sys.stderr)
+        elif self.verbose or record.status not in _QUIET_STATUSES:
+            genres = record.genres or (record.previous if record.status == "kept" else ())
+            shown = printable(", ".join(genres)) or "-"
+            self._write(f"{record.status:<9} {shown:<32} {printable(str(record.path))}", sys.stdout)
+        if self.bar is not None:
+            self.bar.update()
+            self.bar.set_postfix(
+                failed=sum(self.failures.values()), unsure=self.statuses["unsure"], refresh=False
+            )
+
+    def summary(self, hint: str | None = None) -> None:
+        """What became of the files, and what a person may do next."""
+        if self.quiet:
+            return
+        total, seconds = self.statuses.total(), time.monotonic() - self.started
+        counts = ", ".join(f"{count:,} {status}" for status, count in self.statuses.most_common())
+        rate = f", {total / seconds:,.1f} a second" if seconds >= 1 else ""
+        if not total:
+            say(
+                "no audio files there; known suffixes are looked for in folders, any file can be named itself"
+            )
+            return
+        print(f"{total:,} files in {seconds:,.1f} s{rate}: {counts}", file=sys.stderr)
+        if self.failures:
+            codes = ", ".join(f"{code} {count:,}" for code, count in self.failures.most_common())
+            print(f"failed: {codes}", file=sys.stderr)
+        if hint:
+            print(hint, file=sys.stderr)
+
+    def undo_hint(self, run: int | None) -> str | None:
+        """How to go back, where something was written."""
+        return f"run {run}; take it back with: genretag undo" if self.statuses["written"] else None
+
+    @property
+    def exit_code(self) -> int:
+        """1 where a file failed, else 0."""
+        return 1 if self.failures else 0
+
+    def _write(self, line: str, stream: TextIO) -> None:
+        if self.bar is not None and stream.isatty():
+            self.bar.write(line, file=stream)
+        else:
+            print(line, file=stream, flush=True)
+
+    @contextmanager
+    def _progress(self, count_files: Callable[[], int]) -> Iterator[None]:
+        if self.quiet or not sys.stderr.isatty():
+            yield
+            return
+        from tqdm import tqdm
+
+        with tqdm(unit=" files", dynamic_ncols=True, file=sys.stderr, smoothing=0.1) as self.bar:
+            bar = self.bar
+
+            def set_total() -> None:
+                bar.total = count_files()
+
+            threading.Thread(target=set_total, daemon=True).start()
+            yield
+        self.bar = None
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A plain table on stdout; numbers stand to the right."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    lines = list(rows)
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, column in enumerate(columns):
+        numeric = bool(lines) and all(
+            row[number].replace(",", "").isdigit() or row[number] == "-" for row in lines
+        )
+        shown.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in lines:
+        shown.add_row(*row)
+    Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 120).print(shown)
+
+
+def details(document: Mapping[str, object]) -> None:
+    """Names and values on stdout, one below the other."""
+    width = max(map(len, document))
+    for name, value in document.items():
+        print(f"{name.replace('_', ' '):<{width}}  {printable(_in_words(value))}")
+
+
+def _in_words(value: object) -> str:
+    if value is None or value == [] or value == {}:
+        return "-"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_in_words(item)}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_in_words(item) for item in value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value)
+
+
+def report_links(paths: Sequence[Path]) -> None:
+    """Tell which files had other names (hard links): a file is replaced, so those keep the old content."""
+    if paths:
+        others = f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
+        say(f"{paths[0]}{others}: had other names (hard links), which still show the old genre")
+
+
+def report_store(store: Store) -> None:
+    """Tell what opening the store brought to light, after setting right what an earlier crash left."""
+    from genretag.tagging.recover import recover
+
+    if store.warning:
+        say(store.warning)
+    for sentence in recover(store):
+        say(sentence)

@@ -1,0 +1,161 @@
+"""`genretag tag`: predict genres and write them into the files."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genretag.cli import options
+from genretag.cli.output import RecordPrinter, report_links, report_store
+from genretag.errors import UsageError
+from genretag.tagging.plan import Existing, plan_writer
+from genretag.tagging.scan import Found, ScanOptions, read_file_list, require_any, scan
+
+
+def tag(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="PATH", help="Files and folders.", show_default=False)
+    ] = None,
+    *,
+    model: Annotated[str, typer.Option(metavar="NAME|FILE", help="See `genretag models`.")] = "musicnn-msd",
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Show, but write nothing.")] = False,
+    plan: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a plan for `genretag apply`; change no music file."),
+    ] = None,
+    existing: Annotated[
+        str,
+        typer.Option(
+            metavar="keep|add|replace|refresh",
+            help="Files that have a genre: keep leaves them alone, add appends, replace overwrites, refresh "
+            "overwrites only what genretag wrote and nobody changed since.",
+        ),
+    ] = "keep",
+    single: Annotated[
+        bool | None,
+        typer.Option("--single/--multi", help="One genre or several; default: what the model's labels are."),
+    ] = None,
+    top: Annotated[int, typer.Option(metavar="N", help="At most N genres.")] = 3,
+    threshold: Annotated[
+        str, typer.Option(metavar="auto|P", help="Score a label needs; auto: the model's calibrated ones.")
+    ] = "auto",
+    min_confidence: Annotated[
+        float, typer.Option(metavar="P", help="Below this score of the best genre a file is left alone.")
+    ] = 0.0,
+    map_file: Annotated[
+        Path | None,
+        typer.Option("--map", metavar="FILE", help="TOML: rename, drop, allow, parents (see the README)."),
+    ] = None,
+    coverage: Annotated[
+        str,
+        typer.Option(
+            metavar="fast|full|N", help="Windows heard: a few over the track, every second, or N of them."
+        ),
+    ] = "fast",
+    separator: options.Separator = None,
+    id3: options.Id3 = "keep",
+    preserve_mtime: options.PreserveMtime = False,
+    provenance: options.Provenance = False,
+    files_from: Annotated[
+        Path | None, typer.Option(metavar="FILE|-", help="Read paths from a list, one per line.")
+    ] = None,
+    nul: Annotated[
+        bool, typer.Option("-0", help="The list is NUL-separated, as `find -print0` makes it.")
+    ] = False,
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="Leave out matching names; may be repeated.")
+    ] = None,
+    follow_symlinks: Annotated[
+        bool, typer.Option("--follow-symlinks", help="Follow links in folders.")
+    ] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Analyse again what is known.")] = False,
+    device: options.Device = "auto",
+    batch_size: options.BatchSize = "auto",
+    workers: options.Workers = "auto",
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> int:
+    """Predict genres from the sound and write them into the files.
+
+    Example: genretag tag --dry-run ~/Music
+    """
+    from genretag.audio.windows import parse_coverage
+    from genretag.predict.decide import DecisionRule
+    from genretag.predict.engine import EngineOptions
+    from genretag.store import Store
+    from genretag.tagging.genremap import GenreMap, load_map
+    from genretag.tagging.tag import Tagging, TagOptions
+
+    if top < 1:
+        raise UsageError(f"--top {top}: give a whole number from 1 up")
+    if nul and files_from is None:
+        raise UsageError("-0 says how the list of --files-from is separated; give that too")
+    tag_options = TagOptions(
+        model=model,
+        write=not dry_run and plan is None,
+        existing=Existing(options.one_of(existing, tuple(Existing), "--existing")),
+        rule=DecisionRule(
+            top=top,
+            threshold=None if threshold == "auto" else options.probability(threshold, "--threshold"),
+            min_confidence=options.probability(min_confidence, "--min-confidence"),
+            task=None if single is None else "single" if single else "multi",
+        ),
+        genre_map=GenreMap() if map_file is None else load_map(map_file),
+        writing=options.writing_options(separator, id3, preserve_mtime, provenance),
+        engine=EngineOptions(
+            device=device,
+            batch_size=options.positive(batch_size, "--batch-size"),
+            workers=options.positive(workers, "--workers"),
+            coverage=parse_coverage(coverage),
+        ),
+        use_cache=not no_cache,
+    )
+    sources = _sources(paths or [], files_from, nul=nul)
+    require_any(paths or [])
+    scan_options = ScanOptions(tuple(exclude or ()), follow_symlinks)
+
+    def found() -> Iterator[Found]:
+        return scan(sources(), scan_options)
+
+    def count() -> int:
+        # A list on standard input can be read once only: its run has no total.
+        return 0 if str(files_from) == "-" else sum(1 for _ in found())
+
+    with Store.open() as store, plan_writer(plan) as keep:
+        report_store(store)
+        tagging = Tagging(tag_options, store)
+        printer = RecordPrinter(as_json=json, quiet=quiet, verbose=verbose)
+        printer.print_all(map(keep, tagging.records(found())), count)
+        report_links(tagging.writer.links_broken)
+        printer.summary(_plan_hint(plan) if plan else printer.undo_hint(tagging.writer.run_id))
+    return printer.exit_code
+
+
+def _sources(paths: list[Path], files_from: Path | None, *, nul: bool) -> Callable[[], Iterator[Path]]:
+    """What to scan: the named paths, then those of the list; called again for a second walk."""
+    if not paths and files_from is None:
+        raise UsageError("give a file or folder to tag (see genretag tag --help)")
+    if files_from is not None:
+        options.readable_source(files_from)
+
+    def sources() -> Iterator[Path]:
+        yield from paths
+        if files_from is None:
+            return
+        if str(files_from) == "-":
+            yield from read_file_list(sys.stdin.buffer, nul=nul)
+        else:
+            with files_from.open("rb") as lines:
+                yield from read_file_list(lines, nul=nul)
+
+    return sources
+
+
+def _plan_hint(plan: Path) -> str:
+    return f"plan written to {plan}; carry it out with: genretag apply {shlex.quote(str(plan))}"

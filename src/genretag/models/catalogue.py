@@ -1,0 +1,87 @@
+"""What `genretag models` shows: the weights that ship and the presets that can be trained."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from genretag import checkpoint
+from genretag.errors import CheckpointError
+from genretag.models.registry import PRESETS, build, count_parameters
+
+# A preset has as many outputs as its dataset has labels; its size is given for GTZAN's ten genres.
+LABELS_FOR_SIZE = 10
+
+
+def listing() -> list[dict[str, Any]]:
+    """One object per shipped checkpoint and per preset, with the same keys."""
+    return [_weights(name) for name in checkpoint.shipped()] + [_preset(name) for name in PRESETS]
+
+
+def describe(name: str) -> dict[str, Any]:
+    """Everything about a shipped checkpoint, a checkpoint file or a preset; a shipped name wins."""
+    if name in checkpoint.shipped() or name not in PRESETS:
+        try:
+            path = checkpoint.resolve(name)
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}; presets: {', '.join(PRESETS)}") from None
+        meta = checkpoint.read_meta(path)
+        return {
+            **_weights(name),
+            "genres": dict(meta.labels.genres),
+            "task": meta.labels.kind,
+            "preset": meta.preset,
+            "architecture": {**PRESETS[meta.preset].config, **meta.config}
+            if meta.preset in PRESETS
+            else meta.config,
+            "features": meta.features.to_dict(),
+            "aggregation": meta.aggregation,
+            "normalisation": meta.normalisation,
+            "thresholds": meta.thresholds,
+            "temperature": meta.temperature,
+            "split": meta.split,
+            "split_hash": meta.split_hash,
+            "seed": meta.seed,
+            "licence": meta.licence,
+            "origin": meta.origin,
+            "package_version": meta.package_version,
+            "extra": meta.extra,
+        }
+    preset = PRESETS[name]
+    return {
+        **_preset(name),
+        "summary": preset.summary,
+        "architecture": dict(preset.config),
+        "features": preset.features.to_dict(),
+        **asdict(preset.recipe),
+        "source": preset.source,
+    }
+
+
+def _weights(name: str) -> dict[str, Any]:
+    path = checkpoint.resolve(name)
+    meta = checkpoint.read_meta(path)
+    return {
+        "name": meta.name,
+        "kind": "weights",
+        "labels": list(meta.labels.names),
+        "parameters": checkpoint.parameter_count(path),
+        "trained_on": meta.dataset,
+        "scores": meta.scores,
+    }
+
+
+def _preset(name: str) -> dict[str, Any]:
+    import torch
+
+    # The meta device counts without making the numbers.
+    with torch.device("meta"):
+        parameters = count_parameters(build(name, {}, LABELS_FOR_SIZE))
+    return {
+        "name": name,
+        "kind": "preset",
+        "labels": [],
+        "parameters": parameters,
+        "trained_on": None,
+        "scores": {},
+    }

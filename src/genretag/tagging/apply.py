@@ -1,0 +1,61 @@
+"""A plan carried out: only on files that are still what the plan was made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from genretag.audio.payload import identify
+from genretag.errors import FileError, GenretagError, PlanError, StoreError
+from genretag.store import FileKey, KnownFile, Store
+from genretag.tagging import tags
+from genretag.tagging.plan import Record, find_path
+from genretag.tagging.tag import provenance
+from genretag.tagging.writer import GenreWriter, WriteOptions
+
+
+class Applying:
+    """One run of `apply`: iterate over `records(plan)`; afterwards `writer` tells what was written."""
+
+    def __init__(self, options: WriteOptions, store: Store) -> None:
+        self.options = options
+        self.writer = GenreWriter(store, "apply", None, options)
+
+    def records(self, plan: Iterable[Record]) -> Iterator[Record]:
+        """A record for every line that asks for genres (planned, or unsure and filled in by hand)."""
+        with self.writer:
+            for planned in plan:
+                if planned.genres and planned.status in ("planned", "unsure"):
+                    yield self._carried_out(planned)
+
+    def _carried_out(self, planned: Record) -> Record:
+        path = find_path(planned.path)
+        record = replace(planned, path=path, error=None, seconds=0.0)
+        try:
+            key = FileKey.of(path.stat())
+            audio_id, state = identify(path), tags.read(path)
+            if planned.audio not in (None, audio_id):
+                raise PlanError(
+                    f"{path}: holds another recording than the plan was made of; run genretag tag again"
+                )
+            if tags.same(state, planned.genres, self.options.separator):
+                return replace(record, status="unchanged")
+            if planned.audio is not None and planned.previous != state.genres:
+                found = ", ".join(state.genres) or "none"
+                raise PlanError(
+                    f"{path}: its genre changed since the plan was made (now {found}); run genretag tag again"
+                )
+            known = KnownFile(audio_id, state.format, state.taggable, state.genres)
+            note = provenance(planned) if self.options.provenance else None
+            changed = self.writer.write(path, key, known, planned.genres, note)
+        except StoreError:
+            raise
+        except PlanError as error:
+            return replace(record, status="failed", error=FileError("changed", str(error)))
+        except GenretagError as error:
+            return replace(record, status="failed", error=FileError.of(error))
+        except OSError as error:
+            code = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
+            message = f"{path}: {error.strerror or error}; the plan names a file that cannot be read"
+            return replace(record, status="failed", error=FileError(code, message))
+        return replace(record, status="written" if changed else "unchanged")

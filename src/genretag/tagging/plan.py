@@ -1,0 +1,217 @@
+"""What is to become of each file: the record, its JSON line, and the policies for files that have genres."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from genretag.errors import FileError, PlanError
+from genretag.labels import canonical
+
+Status = Literal["written", "planned", "unchanged", "kept", "unsure", "failed"]
+
+
+class Existing(StrEnum):
+    """What happens to genres that a file already has."""
+
+    KEEP = "keep"
+    ADD = "add"
+    REPLACE = "replace"
+    REFRESH = "refresh"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One file's line in the output of `tag` and in a plan.
+
+    `genres` is what the file is to hold (empty where nothing was decided), `previous` what it held before,
+    `scores` a probability for every label of the model. `audio` identifies the sound, so that a plan is
+    never carried out on another file that took the name.
+    """
+
+    path: Path
+    status: Status
+    genres: tuple[str, ...] = ()
+    previous: tuple[str, ...] = ()
+    scores: Mapping[str, float] = field(default_factory=dict)
+    model: str | None = None
+    seconds: float = 0.0
+    error: FileError | None = None
+    audio: str | None = None
+
+    def to_json(self) -> str:
+        """One line; bytes of a name that are not UTF-8 become lone surrogates, which `json` reads back."""
+        error = None if self.error is None else {"code": self.error.code, "message": self.error.message}
+        return json.dumps(
+            {
+                "path": str(self.path),
+                "status": self.status,
+                "genres": self.genres,
+                "previous": self.previous,
+                "scores": {label: round(score, 4) for label, score in self.scores.items()},
+                "model": self.model,
+                "seconds": round(self.seconds, 3),
+                "error": error,
+                "audio": self.audio,
+            },
+            ensure_ascii=_has_surrogates(str(self.path)),
+        )
+
+
+def merge(
+    existing: Existing, previous: Sequence[str], decided: Sequence[str], ours: Sequence[str] | None
+) -> tuple[str, ...] | None:
+    """Genres that a file should hold under a policy, or None where it is to be left alone.
+
+    `previous` are its genres now, `decided` the new ones, `ours` what genretag wrote last (None: never).
+    add keeps the order and the spelling of what is there and appends what is new by canonical spelling.
+    """
+    if not previous:
+        return tuple(decided)
+    if existing is Existing.KEEP or (
+        existing is Existing.REFRESH and (ours is None or tuple(previous) != tuple(ours))
+    ):
+        return None
+    if existing is Existing.ADD:
+        have = {canonical(genre) for genre in previous}
+        return (*previous, *(genre for genre in decided if canonical(genre) not in have))
+    return tuple(decided)
+
+
+@contextmanager
+def plan_writer(path: Path | None) -> Iterator[Callable[[Record], Record]]:
+    """A function that adds a record to the plan at `path` and hands it on; None writes no plan.
+
+    The plan appears under its name only when it is whole.
+    """
+    if path is None:
+        yield lambda record: record
+        return
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+
+            def keep(record: Record) -> Record:
+                file.write(record.to_json() + "\n")
+                return record
+
+            yield keep
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        if error.filename not in (None, str(part), str(path)):
+            raise
+        raise PlanError(f"{path}: the plan cannot be written ({error.strerror})") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_plan(lines: Iterable[str], where: str) -> Iterator[Record]:
+    """Records of a plan, one JSON object per line; PlanError names the line that cannot be understood."""
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            yield parse_record(line, f"{where}:{number}")
+
+
+def parse_record(line: str, where: str) -> Record:
+    """One record; only `path` is required, since a plan may be filtered and edited by hand."""
+    try:
+        document = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise PlanError(f"{where}: not JSON ({error}); a plan has one JSON object per line") from None
+    if not isinstance(document, dict) or not isinstance(document.get("path"), str) or not document["path"]:
+        raise PlanError(f'{where}: not an object with a "path", as `genretag tag --plan` writes it')
+    if "\0" in document["path"]:
+        raise PlanError(f"{where}: a path cannot hold a NUL character")
+    status = document.get("status", "planned")
+    if status not in get_args(Status):
+        raise PlanError(f"{where}: unknown status {status!r}; known: {', '.join(get_args(Status))}")
+    seconds = document.get("seconds") or 0.0
+    if not _is_number(seconds):
+        raise PlanError(f"{where}: seconds must be a number, not {seconds!r}")
+    return Record(
+        path=Path(document["path"]),
+        status=status,
+        genres=_genres(document, "genres", where),
+        previous=_genres(document, "previous", where),
+        scores=_scores(document, where),
+        model=_text(document, "model", where),
+        seconds=float(seconds),
+        error=_error(document, where),
+        audio=_text(document, "audio", where),
+    )
+
+
+def find_path(path: Path) -> Path:
+    """The file that a plan means, also after a program that knows only UTF-8 has passed the name on.
+
+    Such programs (jq among them) replace every byte of a name that is not UTF-8 by U+FFFD. Where the name as
+    it stands does not exist, the one entry that reads like it is taken, folder by folder.
+    """
+    if "\N{REPLACEMENT CHARACTER}" not in str(path) or os.path.lexists(path):
+        return path
+    found = Path(path.anchor) if path.is_absolute() else Path()
+    for part in path.parts[1:] if path.is_absolute() else path.parts:
+        if "\N{REPLACEMENT CHARACTER}" not in part or os.path.lexists(found / part):
+            found /= part
+            continue
+        try:
+            names = [name for name in os.listdir(found) if _as_utf8(name) == part]
+        except OSError:
+            return path
+        if len(names) != 1:
+            return path
+        found /= names[0]
+    return found
+
+
+def _as_utf8(name: str) -> str:
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+def _has_surrogates(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _genres(document: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
+    value = document.get(key) or []
+    if not isinstance(value, list) or not all(
+        isinstance(genre, str) and genre.strip() and "\0" not in genre for genre in value
+    ):
+        raise PlanError(f"{where}: {key} must be a list of genre names, not {value!r}"[:300])
+    return tuple(value)
+
+
+def _scores(document: dict[str, Any], where: str) -> dict[str, float]:
+    value = document.get("scores") or {}
+    if not isinstance(value, dict) or not all(map(_is_number, value.values())):
+        raise PlanError(f"{where}: scores must be an object of numbers")
+    return value
+
+
+def _text(document: dict[str, Any], key: str, where: str) -> str | None:
+    value = document.get(key)
+    if value is not None and not isinstance(value, str):
+        raise PlanError(f"{where}: {key} must be text, not {value!r}"[:300])
+    return value
+
+
+def _error(document: dict[str, Any], where: str) -> FileError | None:
+    match document.get("error"):
+        case None:
+            return None
+        case {"code": str(code), "message": str(message)}:
+            return FileError(code, message)
+    raise PlanError(f"{where}: error must be null or an object with code and message")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

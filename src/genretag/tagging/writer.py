@@ -1,0 +1,93 @@
+"""Genres into files: one journalled run, begun at the first file that really changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from genretag.errors import TagError
+from genretag.journal import Change, Journal
+from genretag.store import FileKey, KnownFile, Store
+from genretag.tagging import tags
+from genretag.tagging.tags import Id3Version
+from genretag.tagging.write import safe_write
+
+
+@dataclass(frozen=True)
+class WriteOptions:
+    """How genres are stored; see the options of `genretag tag` by the same names."""
+
+    separator: str | None = None
+    id3: Id3Version = "keep"
+    preserve_mtime: bool = False
+    provenance: bool = False
+
+
+class GenreWriter:
+    """Writes genres and keeps journal and cache in step; use it in a `with` statement.
+
+    `run_id` is the run in the history once something was written, `links_broken` the files that had other
+    names (hard links) which still show the old genre.
+    """
+
+    def __init__(self, store: Store, command: str, model: str | None, options: WriteOptions) -> None:
+        self.options = options
+        self.journal = Journal(store)
+        self.run_id: int | None = None
+        self.links_broken: list[Path] = []
+        self._store = store
+        self._command = command
+        self._model = model
+        self._run = ExitStack()
+
+    def __enter__(self) -> GenreWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._run.__exit__(kind, error, trace)
+
+    def write(
+        self, path: Path, key: FileKey, known: KnownFile, genres: Sequence[str], provenance: str | None
+    ) -> bool:
+        """Make `genres` the genres of the file in the state `key`; False where its bytes are that already.
+
+        Raises WriteError or TagError with the file as it was, StoreError where the journal cannot be kept.
+        """
+        options = self.options
+        stored = tags.as_stored(genres, options.separator)
+        state = tags.read(path)
+        change = Change(known.audio_id, state.format, state.raw, state.genres, stored)
+
+        def edit(copy: Path) -> None:
+            tags.write(copy, genres, separator=options.separator, id3=options.id3, provenance=provenance)
+
+        def check(copy: Path) -> None:
+            if (found := tags.read(copy).genres) != stored:
+                raise TagError(f"{copy}: holds {found} instead of {stored}")
+
+        outcome = safe_write(
+            path,
+            edit,
+            check,
+            expected=key,
+            change=change,
+            journal=self.journal,
+            run_id=self._begun(),
+            preserve_mtime=options.preserve_mtime,
+        )
+        if outcome.links_broken:
+            self.links_broken.append(path)
+        self._store.remember_file(
+            outcome.key, path, KnownFile(known.audio_id, state.format, taggable=True, genres=stored)
+        )
+        return outcome.changed
+
+    def _begun(self) -> int:
+        if self.run_id is None:
+            self.run_id = self._run.enter_context(self.journal.run(self._command, self._model))
+        return self.run_id
