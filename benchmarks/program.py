@@ -23,7 +23,7 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def tag(home: Path, arguments: Sequence[str | Path], python: Sequence[str] = ()) -> dict[str, Any]:
-    """Run `genretag tag --json`: seconds of wall time, how many files got which status, standard error.
+    """Run `genretag tag --json`: seconds of wall time, records, how many got which status, standard error.
 
     Raises SystemExit with what the program said when it could not start or was killed.
     """
@@ -33,8 +33,9 @@ def tag(home: Path, arguments: Sequence[str | Path], python: Sequence[str] = ())
     seconds = time.perf_counter() - start
     if done.returncode not in (0, 1):
         raise SystemExit(f"genretag answered {done.returncode}: {done.stderr.strip()}")
-    statuses = Counter(json.loads(line)["status"] for line in done.stdout.split("\n") if line)
-    return {"seconds": seconds, "statuses": dict(statuses), "stderr": done.stderr}
+    records = [json.loads(line) for line in done.stdout.split("\n") if line]
+    statuses = Counter(record["status"] for record in records)
+    return {"seconds": seconds, "records": records, "statuses": dict(statuses), "stderr": done.stderr}
 
 
 def machine() -> dict[str, Any]:
