@@ -205,4 +205,4 @@ def _read(path: Path) -> KnownFile:
 def _again(failure: FileError, path: Path) -> FileError:
     """A failure of an earlier run, told of the file as it is named now."""
     reason = failure.message.partition(": ")[2] or failure.message
-    return FileError(failure.code, f"{path}: {reason} (known from an earlier run; --no-cache tries again)")
+    return FileError(failure.code, f"{path}: {reason} (as before; --no-cache tries again)")
