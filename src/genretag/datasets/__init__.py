@@ -1,0 +1,1 @@
+"""One module per dataset; `registry` loads and verifies any of them by name."""

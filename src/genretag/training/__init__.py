@@ -1,0 +1,1 @@
+"""A dataset in, a checkpoint and a report out."""
