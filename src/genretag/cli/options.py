@@ -32,7 +32,20 @@ PreserveMtime = Annotated[bool, typer.Option("--preserve-mtime", help="Keep the 
 Provenance = Annotated[
     bool, typer.Option("--provenance", help="Also write a GENRETAG field: model, version, scores.")
 ]
-
+Coverage = Annotated[
+    str,
+    typer.Option(
+        metavar="fast|full|N", help="Windows heard: a few over the track, every second, or N of them."
+    ),
+]
+Dataset = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="See `genretag datasets`; fma:medium:multi names variant and task."),
+]
+Features = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Precomputed features in place of audio: npz of X, Y, IDS, or a CSV."),
+]
 Data = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Where the dataset lies (see `genretag datasets NAME`).")
 ]

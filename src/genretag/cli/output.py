@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 from genretag.tagging.plan import Record
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from tqdm import tqdm
 
     from genretag.store import Store
@@ -158,6 +159,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for row in lines:
         shown.add_row(*row)
     Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 120).print(shown)
+
+
+def render(document: RenderableType) -> None:
+    """Tables and sentences on stdout, as wide as the terminal or, into a file, 100 columns."""
+    from rich.console import Console
+
+    Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 100).print(document)
 
 
 def details(document: Mapping[str, object]) -> None:
