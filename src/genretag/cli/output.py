@@ -103,7 +103,8 @@ class RecordPrinter:
                 "no audio files there; known suffixes are looked for in folders, any file can be named itself"
             )
             return
-        print(f"{total:,} files in {seconds:,.1f} s{rate}: {counts}", file=sys.stderr)
+        files = "1 file" if total == 1 else f"{total:,} files"
+        print(f"{files} in {seconds:,.1f} s{rate}: {counts}", file=sys.stderr)
         if self.failures:
             codes = ", ".join(f"{code} {count:,}" for code, count in self.failures.most_common())
             print(f"failed: {codes}", file=sys.stderr)

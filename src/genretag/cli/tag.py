@@ -127,11 +127,12 @@ def tag(
         # A list on standard input can be read once only: its run has no total.
         return 0 if str(files_from) == "-" else sum(1 for _ in found())
 
-    with Store.open() as store, plan_writer(plan) as keep:
+    with Store.open() as store:
         report_store(store)
         tagging = Tagging(tag_options, store)
         printer = RecordPrinter(as_json=json, quiet=quiet, verbose=verbose)
-        printer.print_all(map(keep, tagging.records(found())), count)
+        with plan_writer(plan) as keep:
+            printer.print_all(map(keep, tagging.records(found())), count)
         report_links(tagging.writer.links_broken)
         printer.summary(_plan_hint(plan) if plan else printer.undo_hint(tagging.writer.run_id))
     return printer.exit_code
