@@ -168,9 +168,10 @@ def test_only_what_the_windows_need_is_decoded(tmp_path: Path) -> None:
 def test_as_many_windows_as_full_has_are_those_of_full(tmp_path: Path) -> None:
     path = make_sound(tmp_path / "a.mp3", 6)
     full, heard = decode_whole(path, HALF_SECONDS, "full")
-    same, again = decode_whole(path, HALF_SECONDS, heard.n_windows)
-    assert again == heard
-    assert np.array_equal(full.waves, same.waves)
+    for coverage in (heard.n_windows, 10**6):  # of a million windows none is held back
+        same, again = decode_whole(path, HALF_SECONDS, coverage)
+        assert again == heard
+        assert np.array_equal(full.waves, same.waves)
 
 
 def test_a_truncated_file_gives_what_is_there(tmp_path: Path) -> None:
@@ -193,6 +194,17 @@ def test_a_stream_whose_length_is_a_wrong_guess(tmp_path: Path, bit_rates: tuple
     assert heard.duration < 16.5
     assert [frequency_of(wave) for wave in windows.waves] == pytest.approx([440] * 4, abs=2)
     assert decode_whole(path, HALF_SECONDS, "full")[1].duration == pytest.approx(16, abs=0.2)
+
+
+def test_windows_of_a_measured_track_are_as_many_as_asked_for(tmp_path: Path) -> None:
+    # The context of the last of seven windows reaches beyond the end; the last of full coverage is earlier.
+    spec = FeatureSpec("logmel", 16000, 4096, 256, frames=63, step_frames=63, n_mels=64)
+    path = tmp_path / "a.mp3"
+    path.write_bytes(mp3_frames(5, 192_000) + mp3_frames(3.2, 32_000))
+    for coverage in (6, 7, 8):
+        windows, heard = decode_whole(path, spec, coverage)
+        assert heard.duration == pytest.approx(8.2, abs=0.2)
+        assert heard.n_windows == len(windows.waves) == coverage
 
 
 def test_a_rate_that_changes_in_mid_file(tmp_path: Path) -> None:

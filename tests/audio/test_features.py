@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from genretag.audio.features import FeatureSpec
+from genretag.audio.features import FeatureSpec, table_features
 from genretag.errors import FeatureError
 
 MUSICNN = FeatureSpec("musicnn-logmel", 16000, 512, 256, frames=187, step_frames=62, n_mels=96)
@@ -37,8 +37,14 @@ def test_shape_follows_the_kind(kind: str, shape: tuple[int, ...]) -> None:
     assert replace(MUSICNN, kind=kind, n_coefficients=13).shape == shape
 
 
+def test_a_row_of_a_table_is_its_columns() -> None:
+    assert table_features(57).shape == (57,)
+    with pytest.raises(FeatureError):
+        table_features(0)
+
+
 def test_survives_json() -> None:
-    for spec in (MUSICNN, WAVEFORM, replace(MUSICNN, f_min=125.0, f_max=7500.0)):
+    for spec in (MUSICNN, WAVEFORM, table_features(57), replace(MUSICNN, f_min=125.0, f_max=7500.0)):
         assert FeatureSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
 
 

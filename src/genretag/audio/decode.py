@@ -30,7 +30,7 @@ SILENCE = 1e-4  # peak (-80 dB) up to which a track counts as silent
 SHORTFALL = 0.1  # seconds that may be missing at the end of a window before the file's length is doubted
 SKIP = 2.0  # seconds that are decoded and dropped rather than sought over
 MARGIN = 256  # samples at the model's rate around a window, in which soxr's filter settles to 1e-6
-GATHERED_BYTES = 256 << 20  # windows held back until the length is known to be true; more are streamed
+GATHERED_BYTES = 256 << 20  # of windows held back until the file's length is known; more are streamed
 QUALITY = "HQ"  # of soxr: scores move by up to 0.02 between resamplers, so there is one for everything
 
 
@@ -153,24 +153,31 @@ class _Track:
     def chunks(self, coverage: Coverage) -> Iterator[Chunk]:
         wanted = windows_wanted(coverage)
         if wanted is None:
-            yield from self._in_chunks(self._through(range(0, 1 << 62, self.spec.step_samples)))
-            return
+            yield from self._in_chunks(self._through(None))
+        elif (windows := self._trusting(wanted)) is not None:
+            yield from self._in_chunks(iter(windows))
+        else:
+            length = self._at_model_rate(self._measure())
+            starts = window_starts(length, self.spec, wanted)
+            yield from self._in_chunks(self._through(starts.tolist()))
+
+    def _trusting(self, wanted: int) -> list[tuple[int, Samples]] | None:
+        """The windows, if the length that the file claims is true: none leaves before the last one stands.
+
+        None where the claim proves wrong, or where so many windows cannot be held back.
+        """
         claimed = self._at_model_rate(self.source.claimed or 0)
-        gathered = wanted * self.spec.window_samples * 4
-        if full_count(claimed, self.spec) > wanted and gathered <= GATHERED_BYTES:
-            try:
-                # Nothing leaves before the last window stands: until then the length is only a claim.
-                windows = list(self._apart(window_starts(claimed, self.spec, wanted)))
-            except _AstrayError:
-                pass
-            else:
-                self.samples = claimed
-                yield from self._in_chunks(iter(windows))
-                return
-        # A claim that cannot be trusted, or so few windows that every one of them may be needed.
-        length = self._at_model_rate(self._measure())
-        starts = window_starts(length, self.spec, wanted).tolist()
-        yield from self._in_chunks(self._through(starts))
+        if wanted * self.spec.window_samples * 4 > GATHERED_BYTES:
+            return None
+        if full_count(claimed, self.spec) <= wanted:
+            windows = list(itertools.islice(self._through(None), wanted + 1))
+            return windows if len(windows) <= wanted else None
+        try:
+            windows = list(self._apart(window_starts(claimed, self.spec, wanted)))
+        except _AstrayError:
+            return None
+        self.samples = claimed
+        return windows
 
     def _in_chunks(self, windows: Iterator[tuple[int, Samples]]) -> Iterator[Chunk]:
         while part := list(itertools.islice(windows, self.chunk_windows)):
@@ -194,11 +201,11 @@ class _Track:
         """The true length, in samples of the file, by decoding all of it."""
         return sum(len(block) for _, block in self._blocks())
 
-    def _through(self, starts: Iterable[int]) -> Iterator[tuple[int, Samples]]:
-        """Windows at ascending `starts` in one pass over the whole file; the track's end ends the list."""
+    def _through(self, starts: Iterable[int] | None) -> Iterator[tuple[int, Samples]]:
+        """Windows at ascending `starts`, or all consecutive ones, in one pass over the whole file."""
         spec = self.spec
         run = _Run(0)
-        pending = iter(starts)
+        pending = itertools.count(0, spec.step_samples) if starts is None else iter(starts)
         start = next(pending, None)
         for samples in self._resampled():
             run.append(samples)
@@ -210,7 +217,7 @@ class _Track:
         if self.samples < SHORTEST * spec.sample_rate:
             raise _TooShortError(self.samples / spec.sample_rate)
         last = (full_count(self.samples, spec) - 1) * spec.step_samples
-        while start is not None and start <= last:
+        while start is not None and (start <= last or starts is not None):
             yield start, run.take(start - spec.lead_samples, spec.window_samples)
             start = next(pending, None)
 
@@ -246,7 +253,8 @@ class _Track:
                 _join(run, position, block)
                 if run.end >= native_high:
                     break
-            if min(native_high, claimed) - run.end > SHORTFALL * self.source.rate:
+            missing = min(native_high, claimed) - run.end
+            if missing > SHORTFALL * self.source.rate or run.end <= native_low:
                 raise _AstrayError
             piece = run.take(native_low, min(native_high, run.end) - native_low)
             resampled = soxr.resample(piece, self.source.rate, spec.sample_rate, QUALITY)

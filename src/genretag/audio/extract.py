@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from genretag.audio._torchaudio import torchaudio
-from genretag.audio.features import FeatureSpec
+from genretag.audio.features import CHROMA_BINS, FeatureSpec
+from genretag.audio.statistics import statistics
 from genretag.errors import FeatureError
 
 HALF_MAX = 65504.0  # largest finite float16
@@ -107,6 +110,46 @@ class VggishLogMel(nn.Module):
         return torch.log(self.power(waves).sqrt() @ self.filters + VGGISH_OFFSET)
 
 
+class Chroma(nn.Module):
+    """Energy of the twelve pitch classes in each frame, the loudest of them 1: (windows, frames, 12).
+
+    librosa's chroma_stft with tuning=0; its default guesses the tuning, and with it the filters, of every
+    window anew.
+    """
+
+    filters: Tensor
+
+    def __init__(self, spec: FeatureSpec) -> None:
+        super().__init__()
+        # Costs a second to import and is needed by few models.
+        from librosa.filters import chroma
+
+        self.power = PowerSpectrum(spec, spec.n_fft)
+        filters = chroma(sr=spec.sample_rate, n_fft=spec.n_fft, n_chroma=CHROMA_BINS, tuning=0.0)
+        self.register_buffer("filters", torch.from_numpy(filters.T).contiguous(), persistent=False)
+
+    def forward(self, waves: Tensor) -> Tensor:
+        chroma: Tensor = self.power(waves) @ self.filters
+        loudest = chroma.amax(dim=2, keepdim=True)
+        # As librosa does, a silent frame is left as it is.
+        return chroma / torch.where(loudest < torch.finfo(chroma.dtype).tiny, 1.0, loudest)
+
+
+class FmaStatistics(nn.Module):
+    """The 518 statistics of FMA: (windows, 518). librosa computes them, on the CPU."""
+
+    def __init__(self, spec: FeatureSpec) -> None:
+        super().__init__()
+        self.spec = spec
+
+    def forward(self, waves: Tensor) -> Tensor:
+        # librosa makes its own context of zeros.
+        lead = self.spec.lead_samples
+        clips = waves.detach().cpu().numpy()[:, lead : self.spec.window_samples - lead]
+        rows = np.stack([statistics(clip, self.spec) for clip in clips])
+        return torch.from_numpy(rows).to(waves.device)
+
+
 class MelPower(nn.Module):
     """Power mel spectrogram with Slaney's scale and norm, librosa's default: (windows, frames, mels)."""
 
@@ -115,15 +158,18 @@ class MelPower(nn.Module):
     def __init__(self, spec: FeatureSpec) -> None:
         super().__init__()
         self.power = PowerSpectrum(spec, spec.n_fft)
-        filters = torchaudio().functional.melscale_fbanks(
-            n_freqs=spec.n_fft // 2 + 1,
-            f_min=spec.f_min,
-            f_max=_f_max(spec),
-            n_mels=_required(spec, spec.n_mels, "n_mels"),
-            sample_rate=spec.sample_rate,
-            norm="slaney",
-            mel_scale="slaney",
-        )
+        with warnings.catch_warnings():
+            # The short-chunk networks have more bands than their short window tells apart; some stay empty.
+            warnings.filterwarnings("ignore", message="At least one mel filterbank has all zero values")
+            filters = torchaudio().functional.melscale_fbanks(
+                n_freqs=spec.n_fft // 2 + 1,
+                f_min=spec.f_min,
+                f_max=_f_max(spec),
+                n_mels=_required(spec, spec.n_mels, "n_mels"),
+                sample_rate=spec.sample_rate,
+                norm="slaney",
+                mel_scale="slaney",
+            )
         self.register_buffer("filters", filters, persistent=False)  # (bins, mels)
 
     def forward(self, waves: Tensor) -> Tensor:
@@ -154,6 +200,8 @@ _FRONTS: dict[str, Any] = {
     "logmel": LogMel,
     "mfcc": Mfcc,
     "vggish-logmel": VggishLogMel,
+    "chroma": Chroma,
+    "fma-statistics": FmaStatistics,
 }
 
 
@@ -161,7 +209,7 @@ def _front(spec: FeatureSpec) -> nn.Module:
     if spec.kind == "waveform":
         return nn.Identity()
     if spec.kind not in _FRONTS:
-        raise FeatureError(f"features {spec.kind}: not computed from windows of samples")
+        raise FeatureError(f"features {spec.kind}: not computed from audio; give them with --features FILE")
     front: nn.Module = _FRONTS[spec.kind](spec)
     return front
 

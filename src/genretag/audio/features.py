@@ -7,7 +7,7 @@ from typing import Any
 
 from genretag.errors import FeatureError
 
-KINDS = ("musicnn-logmel", "logmel", "mfcc", "chroma", "waveform", "vggish-logmel", "fma-statistics")
+KINDS = ("musicnn-logmel", "logmel", "mfcc", "chroma", "waveform", "vggish-logmel", "fma-statistics", "table")
 CHROMA_BINS = 12
 FMA_STATISTICS = 518  # 74 series x (mean, std, skew, kurtosis, median, min, max)
 
@@ -18,7 +18,8 @@ class FeatureSpec:
 
     `frames` is the length of one window in frames and `step_frames` the distance between the starts of
     consecutive windows at full coverage. Frequencies are in Hz; `f_max` None means half the sample rate.
-    A waveform is described with n_fft = hop_length = 1, so that its frames are samples.
+    A waveform is described with n_fft = hop_length = 1, so that its frames are samples. A table is not
+    computed from audio: its rows come from a features file, with n_coefficients columns.
 
     Window k starts nominally at sample k * step_samples; what must be decoded for it begins `lead_samples`
     earlier (zeros outside the track) and is `window_samples` long. The un-centred STFT of these samples
@@ -65,17 +66,17 @@ class FeatureSpec:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of one window of features: (frames, mels or coefficients), (samples,) or (statistics,)."""
+        """Shape of one window: (frames, mels or coefficients), (samples,), (statistics,) or (columns,)."""
         if self.kind == "waveform":
             return (self.frames,)
         if self.kind == "fma-statistics":
             return (FMA_STATISTICS,)
         if self.kind == "chroma":
             return (self.frames, CHROMA_BINS)
-        width = self.n_coefficients if self.kind == "mfcc" else self.n_mels
+        width = self.n_coefficients if self.kind in ("mfcc", "table") else self.n_mels
         if width is None:
             raise FeatureError(f"features {self.kind}: the number of mels or coefficients is missing")
-        return (self.frames, width)
+        return (width,) if self.kind == "table" else (self.frames, width)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -89,6 +90,11 @@ class FeatureSpec:
             if not _fits(name, value):
                 raise FeatureError(f"features: {name} cannot be {value!r}")
         return cls(**document)
+
+
+def table_features(columns: int) -> FeatureSpec:
+    """The front end of a model that is trained on a features file: it cannot be computed from audio."""
+    return FeatureSpec("table", 1, n_fft=1, hop_length=1, frames=1, step_frames=1, n_coefficients=columns)
 
 
 def _fits(name: str, value: object) -> bool:

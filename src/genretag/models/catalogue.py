@@ -7,7 +7,9 @@ from typing import Any
 
 from genretag import checkpoint
 from genretag.errors import CheckpointError
-from genretag.models.registry import PRESETS, build, count_parameters
+from genretag.models.presets import PRESETS
+from genretag.models.records import Choice, LogRange, Pretrained, Range
+from genretag.models.registry import build, count_parameters
 
 # A preset has as many outputs as its dataset has labels; its size is given for GTZAN's ten genres.
 LABELS_FOR_SIZE = 10
@@ -51,11 +53,31 @@ def describe(name: str) -> dict[str, Any]:
     return {
         **_preset(name),
         "summary": preset.summary,
+        "network": preset.network,
         "architecture": dict(preset.config),
-        "features": preset.features.to_dict(),
+        "features": {**preset.features.to_dict(), "seconds": round(preset.features.window_seconds, 3)},
+        "aggregation": preset.aggregation,
+        "fit": preset.fit,
         **asdict(preset.recipe),
+        "starts": list(preset.starts),
+        "pretrained": _origin(preset.pretrained),
+        "search": {option: _space(space) for option, space in preset.search.items()},
+        "published": [asdict(figure) for figure in preset.published],
         "source": preset.source,
     }
+
+
+def _origin(weights: Pretrained | None) -> dict[str, str] | None:
+    if weights is None:
+        return None
+    return {"name": weights.name, "origin": weights.origin, "licence": weights.licence}
+
+
+def _space(space: Choice | Range | LogRange) -> dict[str, Any]:
+    if isinstance(space, Choice):
+        return {"one of": list(space.values)}
+    scale = {"scale": "logarithmic"} if isinstance(space, LogRange) else {"step": space.step}
+    return {"from": space.low, "to": space.high, **scale}
 
 
 def _weights(name: str) -> dict[str, Any]:
@@ -74,7 +96,7 @@ def _weights(name: str) -> dict[str, Any]:
 def _preset(name: str) -> dict[str, Any]:
     import torch
 
-    # The meta device counts without making the numbers.
+    # The meta device counts without making the numbers; what scikit-learn fits has no size before.
     with torch.device("meta"):
         parameters = count_parameters(build(name, {}, LABELS_FOR_SIZE))
     return {

@@ -1,102 +1,22 @@
-"""The table of presets: an architecture with its features and the recipe that trains it. Data only, no torch.
-
-A new preset is a new row; a new family is a new module beside this one whose network takes
-`(labels, shape, **config)`, where shape is that of one window of features, and whose output is logits
-(windows, labels).
-"""
+"""Presets and checkpoints to networks. No torch at import: names and descriptions must come quickly."""
 
 from __future__ import annotations
 
 import difflib
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from genretag.audio.features import FeatureSpec
 from genretag.errors import CheckpointError, ModelError
+from genretag.models.presets import PRESETS
+from genretag.models.records import Fit, Preset, Recipe
 
 if TYPE_CHECKING:
     from torch import nn
 
     from genretag.checkpoint import Checkpoint
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a preset is trained where nothing else is asked for; weight decay is an L2 penalty on kernels."""
-
-    optimiser: str
-    learning_rate: float
-    batch_size: int
-    epochs: int
-    weight_decay: float = 0.0
-    schedule: str = "constant"
-    schedule_options: Mapping[str, float] = field(default_factory=dict)
-    augmentation: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Preset:
-    """One trainable model by name; `network` is "module:Class" in this package."""
-
-    name: str
-    summary: str
-    network: str
-    features: FeatureSpec
-    config: Mapping[str, Any]
-    recipe: Recipe
-    source: str
-
-
-MUSICNN_FEATURES = FeatureSpec(
-    kind="musicnn-logmel",
-    sample_rate=16000,
-    n_fft=512,
-    hop_length=256,
-    n_mels=96,
-    frames=187,
-    step_frames=187,
-)
-MUSICNN_RECIPE = Recipe(
-    optimiser="adam",
-    learning_rate=1e-3,
-    batch_size=32,
-    epochs=600,
-    weight_decay=1e-5,
-    schedule="halve-on-plateau",
-    schedule_options={"patience": 75},
-)
-
-PRESETS: dict[str, Preset] = {
-    preset.name: preset
-    for preset in (
-        Preset(
-            name="musicnn",
-            summary="convolutions shaped like timbre and tempo over 3 s of log-mel",
-            network="musicnn:Musicnn",
-            features=MUSICNN_FEATURES,
-            config={
-                "timbral_filters": 204,
-                "temporal_filters": 51,
-                "mid_filters": 64,
-                "dense_units": 200,
-                "dropout": 0.5,
-            },
-            recipe=MUSICNN_RECIPE,
-            source="Pons and Serra 2019, https://arxiv.org/abs/1909.06654",
-        ),
-        Preset(
-            name="vgg",
-            summary="five 3x3 convolutions over 3 s of log-mel",
-            network="vgg:Vgg",
-            features=MUSICNN_FEATURES,
-            config={"filters": 128, "conv_dropout": 0.25, "dropout": 0.5},
-            recipe=MUSICNN_RECIPE,
-            source="Pons and Serra 2019, https://arxiv.org/abs/1909.06654",
-        ),
-    )
-}
 
 
 def preset(name: str) -> Preset:
@@ -107,6 +27,33 @@ def preset(name: str) -> Preset:
     return PRESETS[name]
 
 
+def is_track_model(preset_name: str) -> bool:
+    """Whether a model judges all windows of a track together: it has `rows` and `track` beside `forward`."""
+    return preset(preset_name).aggregation == "head"
+
+
+def configured(preset_name: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], Recipe | Fit]:
+    """A preset's configuration and recipe with `values` over them, as a search proposes them.
+
+    A name is an option of the configuration, a field of the recipe, or "filters.0" for an element of a list.
+    ModelError for any other.
+    """
+    chosen = preset(preset_name)
+    config, changes = dict(chosen.config), {}
+    recipe_fields = {field.name for field in fields(chosen.recipe)}
+    for name, value in values.items():
+        option, _, place = name.partition(".")
+        if place and isinstance(config.get(option), list) and int(place) < len(config[option]):
+            config[option] = [*config[option][: int(place)], value, *config[option][int(place) + 1 :]]
+        elif name in config:
+            config[name] = value
+        elif name in recipe_fields:
+            changes[name] = value
+        else:
+            raise ModelError(f"preset {preset_name} has no option {name!r}")
+    return config, replace(chosen.recipe, **changes)
+
+
 def build(
     preset_name: str, config: Mapping[str, Any], labels: int, features: FeatureSpec | None = None
 ) -> nn.Module:
@@ -114,12 +61,18 @@ def build(
 
     `features` are the preset's own unless given. ModelError for an argument that the preset does not have.
     """
+    return build_network(preset_name, config, labels, (features or preset(preset_name).features).shape)
+
+
+def build_network(
+    preset_name: str, config: Mapping[str, Any], labels: int, shape: tuple[int, ...]
+) -> nn.Module:
+    """`build` for windows of features of a shape."""
     chosen = preset(preset_name)
     if unknown := set(config) - set(chosen.config):
         raise ModelError(f"preset {preset_name} has no option {sorted(unknown)[0]!r}")
     module, network = chosen.network.split(":")
     make = getattr(importlib.import_module(f"genretag.models.{module}"), network)
-    shape = (features or chosen.features).shape
     try:
         model: nn.Module = make(labels, shape, **{**chosen.config, **config})
     except (TypeError, ValueError, RuntimeError) as error:

@@ -1,0 +1,126 @@
+"""A head over all windows of a track, on what a frozen model says of each of them.
+
+Source: G. Alain, Y. Bengio, "Understanding intermediate layers using linear classifier probes", 2016
+(https://arxiv.org/abs/1610.01644).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from genretag.errors import ModelError
+from genretag.models.classical import Decision
+
+SMALLEST = 1e-6  # of a score, before its logit is taken
+
+
+class Probe(nn.Module):
+    """A track model: `rows` of windows from the base, `track` from rows to the logits of one track.
+
+    The base is the network of preset `base_preset` with `base_config` and `base_labels` outputs, whose
+    tensors belong to this module ("base." in a checkpoint); `base` only names where they came from. `rows`
+    are the base's "scores" (its probabilities, by `base_kind` and `base_temperature`) or its "embedding".
+    `statistics` over windows are "mean", "std", "max", "min" or percentiles such as "p25"; with `logit`,
+    scores are first mapped to their logits. `head` and `pca` are those of Decision.
+
+    scikit-learn fits on what `summary` gives; `adopt` takes the result over.
+    """
+
+    def __init__(
+        self,
+        labels: int,
+        shape: tuple[int, ...],
+        *,
+        base: str = "",
+        base_preset: str = "musicnn",
+        base_config: Mapping[str, Any] | None = None,
+        base_labels: int = 50,
+        base_kind: Literal["single", "multi"] = "multi",
+        base_temperature: float = 1.0,
+        rows: Literal["scores", "embedding"] = "scores",
+        logit: bool = False,
+        statistics: Sequence[str] = ("mean", "std", "max"),
+        head: str = "linear",
+        pca: bool = False,
+        hidden: Sequence[int] = (),
+    ) -> None:
+        # The registry makes probes as well as the networks that they stand on.
+        from genretag.models.registry import build_network
+
+        super().__init__()
+        if rows not in ("scores", "embedding"):
+            raise ValueError(f"rows must be scores or embedding, not {rows!r}")
+        if logit and rows != "scores":
+            raise ValueError("logit is for rows of scores")
+        self.kind, self.temperature = base_kind, base_temperature
+        self.from_scores, self.logit = rows == "scores", logit
+        self.statistics = tuple(_statistic(name) for name in statistics)
+        self.base = build_network(base_preset, base_config or {}, base_labels, shape)
+        self.width = base_labels if self.from_scores else _embedding_width(self.base, base_preset)
+        columns = self.width * len(self.statistics)
+        self.decision = Decision(columns, labels, head, components=pca, layers=len(hidden) + 1)
+        self.requires_grad_(False).eval()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits (windows, labels) of every window taken for a track of its own."""
+        logits: Tensor = self.decision(self.summary(self.rows(features).unsqueeze(1)))
+        return logits
+
+    def rows(self, features: Tensor) -> Tensor:
+        """What the base says of each window: (windows, width)."""
+        if not self.from_scores:
+            embed: Any = self.base.embed
+            embedding: Tensor = embed(features)
+            return embedding
+        logits: Tensor = self.base(features) / self.temperature
+        return logits.softmax(dim=1) if self.kind == "single" else logits.sigmoid()
+
+    def track(self, rows: Tensor) -> Tensor:
+        """Logits (labels,) of a track from the rows of its windows (windows, width)."""
+        logits: Tensor = self.decision(self.summary(rows.unsqueeze(0)))[0]
+        return logits
+
+    def summary(self, rows: Tensor) -> Tensor:
+        """Statistics over the windows of tracks: (tracks, windows, width) to (tracks, width x statistics)."""
+        if self.logit:
+            rows = rows.clamp(SMALLEST, 1.0 - SMALLEST).logit()
+        return torch.cat([_over_windows(rows, statistic) for statistic in self.statistics], dim=1)
+
+    def train(self, mode: bool = True) -> Probe:
+        """Nothing here changes in training: batch-norm and dropout of the base stay as in use."""
+        return super().train(False)
+
+    def adopt(self, steps: Iterable[Any]) -> None:
+        """Take over a fitted scikit-learn Pipeline; see Decision.adopt."""
+        self.decision.adopt(steps)
+
+
+def _statistic(name: str) -> str | float:
+    """The name, or the fraction that a percentile stands for."""
+    if name in ("mean", "std", "max", "min"):
+        return name
+    if re.fullmatch(r"p\d{1,2}", name):
+        return int(name[1:]) / 100
+    raise ValueError(f"no statistic {name!r}; there are mean, std, max, min and p0 to p99")
+
+
+def _over_windows(rows: Tensor, statistic: str | float) -> Tensor:
+    if isinstance(statistic, float):
+        return rows.quantile(statistic, dim=1)
+    if statistic == "std":
+        return rows.std(dim=1, correction=0)
+    if statistic == "mean":
+        return rows.mean(dim=1)
+    return rows.amax(dim=1) if statistic == "max" else rows.amin(dim=1)
+
+
+def _embedding_width(base: nn.Module, name: str) -> int:
+    output = getattr(base, "output", None) or getattr(base, "fc", None)
+    if not isinstance(output, nn.Linear) or not hasattr(base, "embed"):
+        raise ModelError(f"preset {name} has no embedding to probe; use its scores")
+    return output.in_features
