@@ -37,8 +37,9 @@ class CheckpointMeta:
 
     `config` are the arguments of the preset's architecture. `thresholds` are calibrated scores per label,
     compared with probabilities after `temperature` has divided the logits; labels without one have no entry.
-    `aggregation` says how window scores become track scores. `normalisation` says where features are
-    scaled: "in-model" means by the model's own first layer. `tensors_sha256` is filled in by `save`.
+    `aggregation` says how windows become a track: by the "mean" of their scores, or by the "head" of a model
+    of whole tracks. `normalisation` says where features are scaled: "in-model" means by the model's own first
+    layer. `tensors_sha256` is filled in by `save`.
     """
 
     name: str
@@ -244,7 +245,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "config": _is_object,
     "features": lambda value: isinstance(value, FeatureSpec),
     "labels": lambda value: isinstance(value, LabelSet),
-    "aggregation": lambda value: value == "mean",
+    "aggregation": lambda value: value in ("mean", "head"),
     "normalisation": _is_text,
     "thresholds": lambda value: _is_object(value) and all(map(_is_number, value.values())),
     "temperature": lambda value: _is_number(value) and value > 0,

@@ -198,7 +198,10 @@ def test_an_error_of_the_jobs_is_raised(small: Path, music: list[Path]) -> None:
 
 
 def test_the_work_goes_on_while_nobody_asks(small: Path, music: list[Path]) -> None:
-    engine = _Engine(small, EngineOptions(workers=1))
+    from genretag.predict.score import Scorer
+
+    checkpoint = checkpoints.load(small)
+    engine = _Engine(checkpoint.meta.features, lambda: Scorer(checkpoint), EngineOptions(workers=1))
     tracks = [engine.submit(path) for path in music]
     end = time.monotonic() + 60
     while not all(track.done for track in tracks) and time.monotonic() < end:

@@ -1,4 +1,4 @@
-"""Files in, scores out: decode workers, scoring threads and the order of the answers.
+"""Files in, scores or other rows out: decode workers, scoring threads and the order of the answers.
 
 A pump thread moves windows from the workers to the scoring threads, so that both stay busy while the caller
 is busy with what it got. Importing this module does not import torch.
@@ -7,23 +7,27 @@ is busy with what it got. Importing this module does not import torch.
 from __future__ import annotations
 
 import atexit
+import itertools
 import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genretag import checkpoint as checkpoints
 from genretag.audio.decode import one_line
+from genretag.audio.features import FeatureSpec
 from genretag.audio.windows import Coverage
 from genretag.errors import FileError
 from genretag.predict.pool import Decoded, DecodePool, Ended, available_cores, settings_for
+from genretag.predict.worker import Change
 
 if TYPE_CHECKING:
     from genretag.predict.score import Scorer
@@ -60,9 +64,9 @@ class Job(Generic[T]):
 class TrackScores:
     """What the model hears in one file.
 
-    `scores` (labels,): the mean over the windows. `windows` (windows, labels) and their `starts` in seconds
-    only where they were asked for. `duration` in seconds of sound, `seconds` of work. A file that failed has
-    an `error` and no scores.
+    `scores` (labels,) are the track's. `windows` (windows, labels) and their `starts` in seconds only where
+    they were asked for. `duration` in seconds of sound, `seconds` of work. A file that failed has an `error`
+    and no scores.
     """
 
     scores: NDArray[np.float32] | None
@@ -74,6 +78,41 @@ class TrackScores:
     error: FileError | None
 
 
+@dataclass(frozen=True, eq=False)
+class TrackRows:
+    """What a scorer makes of the windows of one file, in the order of their `starts` (seconds).
+
+    `rows` (windows, ...) is empty where the file failed and has an `error`. `duration` in seconds of sound,
+    `seconds` of work.
+    """
+
+    rows: NDArray[np.float32]
+    starts: NDArray[np.float64]
+    duration: float | None
+    seconds: float
+    error: FileError | None
+
+
+class ScorerLike(Protocol):
+    """What turns windows of samples into rows. Threads share it; each holds a `lane()` around its work.
+
+    `batch_size` windows come at once, if there are as many, in each of `lanes` threads. What `score` returns
+    must not share memory with what it got.
+    """
+
+    @property
+    def batch_size(self) -> int: ...
+
+    @property
+    def lanes(self) -> int: ...
+
+    def lane(self) -> AbstractContextManager[None]: ...
+
+    def score(self, waves: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Rows (windows, ...) of (windows, window_samples)."""
+        ...
+
+
 def predict(
     jobs: Iterable[Job[T]], checkpoint: Path, options: EngineOptions
 ) -> Generator[tuple[T, TrackScores | None], None, None]:
@@ -82,6 +121,53 @@ def predict(
     Jobs are taken in the caller's thread, a bounded number ahead; nothing starts before the first one with a
     path. A file that fails has its error in its TrackScores. CheckpointError, DeviceError, EngineError and
     whatever goes wrong in scoring are raised. Closing the iterator stops everything at once.
+    """
+    source = iter(jobs)
+    for job in source:
+        if job.path is not None:
+            break
+        yield job.item, None
+    else:
+        return
+    scorers: list[Scorer] = []
+
+    def make_scorer() -> Scorer:
+        from genretag.predict.score import Scorer
+
+        scorers.append(Scorer(checkpoints.load(checkpoint), options.device, options.batch_size))
+        return scorers[0]
+
+    spec = checkpoints.read_meta(checkpoint).features
+    with closing(run(itertools.chain([job], source), spec, make_scorer, options)) as answers:
+        for item, heard in answers:
+            if heard is None:
+                yield item, None
+            elif heard.error is not None:
+                yield item, TrackScores(None, None, None, heard.duration, 0, heard.seconds, heard.error)
+            else:
+                yield item, _scores_of(heard, scorers[0], options)
+
+
+def _scores_of(heard: TrackRows, scorer: Scorer, options: EngineOptions) -> TrackScores:
+    scores, count = scorer.track(heard.rows), len(heard.rows)
+    if not options.keep_windows:
+        return TrackScores(scores, None, None, heard.duration, count, heard.seconds, None)
+    windows = scorer.windows(heard.rows)
+    return TrackScores(scores, windows, heard.starts, heard.duration, count, heard.seconds, None)
+
+
+def run(
+    jobs: Iterable[Job[T]],
+    spec: FeatureSpec,
+    make_scorer: Callable[[], ScorerLike],
+    options: EngineOptions,
+    *,
+    change: Change | None = None,
+) -> Generator[tuple[T, TrackRows | None], None, None]:
+    """Pass the windows of every job's file through a scorer; everything else as in `predict`.
+
+    `make_scorer` is called once, in a thread, while the workers already decode. `change` alters each window
+    of samples in the workers. Device and batch size are the scorer's own affair, not taken from `options`.
     """
     source = iter(jobs)
     line: deque[tuple[T, _Track | None]] = deque()
@@ -99,7 +185,7 @@ def predict(
                 elif job.path is None:
                     line.append((job.item, None))
                 else:
-                    engine = engine or _Engine(checkpoint, options)
+                    engine = engine or _Engine(spec, make_scorer, options, change)
                     line.append((job.item, engine.submit(job.path)))
                     under_way += 1
             if not line:
@@ -108,9 +194,9 @@ def predict(
             if track is None or engine is None:
                 yield item, None
             else:
-                scores = engine.result(track)
+                rows = engine.result(track)
                 under_way -= 1
-                yield item, scores
+                yield item, rows
     finally:
         if engine is not None:
             engine.close()
@@ -118,7 +204,7 @@ def predict(
 
 @dataclass
 class _Track:
-    """One file under way; its windows are scored in any order. `parts` are (first window, starts, scores)."""
+    """One file under way; its windows are scored in any order. `parts` are (first window, starts, rows)."""
 
     number: int
     path: Path
@@ -134,14 +220,19 @@ class _Track:
 
 
 class _Engine:
-    """The machinery of one `predict`: a decode pool, its pump thread, and the scoring threads."""
+    """The machinery of one `run`: a decode pool, its pump thread, and the scoring threads."""
 
-    def __init__(self, checkpoint: Path, options: EngineOptions) -> None:
-        self._checkpoint, self._options = checkpoint, options
-        spec = checkpoints.read_meta(checkpoint).features
+    def __init__(
+        self,
+        spec: FeatureSpec,
+        make_scorer: Callable[[], ScorerLike],
+        options: EngineOptions,
+        change: Change | None = None,
+    ) -> None:
+        self._make_scorer = make_scorer
         workers = options.workers or min(available_cores(), MOST_WORKERS)
         self.capacity = FILES_PER_WORKER * max(workers, 2)
-        self._pool = DecodePool(workers, settings_for(spec, options.coverage, options.timeout))
+        self._pool = DecodePool(workers, settings_for(spec, options.coverage, options.timeout, change))
         self._chunks: queue.SimpleQueue[Decoded | None] = queue.SimpleQueue()
         self._change = threading.Condition()
         # Under the condition's lock:
@@ -162,7 +253,7 @@ class _Engine:
         self._pool.submit(track.number, path)
         return track
 
-    def result(self, track: _Track) -> TrackScores:
+    def result(self, track: _Track) -> TrackRows:
         """Wait for a file; what broke the engine is raised here."""
         with self._change:
             while not track.done:
@@ -170,7 +261,7 @@ class _Engine:
                     raise self._failure
                 self._change.wait(WAIT_SECONDS)
             del self._tracks[track.number]
-        return _assemble(track, keep_windows=self._options.keep_windows)
+        return _assemble(track)
 
     def close(self) -> None:
         """Stop: files under way are dropped, workers killed, threads joined. May be called again."""
@@ -217,28 +308,26 @@ class _Engine:
 
     def _load(self) -> None:
         """Load the model while the workers already decode, then score in as many threads as are worth it."""
-        from genretag.predict.score import Scorer
-
-        scorer = Scorer(checkpoints.load(self._checkpoint), self._options.device, self._options.batch_size)
+        scorer = self._make_scorer()
         for _ in range(scorer.lanes - 1):
             self._start(self._score, scorer)
         self._score(scorer)
 
-    def _score(self, scorer: Scorer) -> None:
+    def _score(self, scorer: ScorerLike) -> None:
         with scorer.lane():
             while (chunks := self._gather(scorer.batch_size)) and not self._closing:
                 started = time.perf_counter()
                 if len(chunks) == 1:
-                    scores = scorer.score(chunks[0].waves)
+                    rows = scorer.score(chunks[0].waves)
                     self._pool.release(chunks[0])
                 else:
                     waves = np.concatenate([chunk.waves for chunk in chunks])
                     for chunk in chunks:
                         self._pool.release(chunk)
-                    scores = scorer.score(waves)
-                seconds = (time.perf_counter() - started) / len(scores)
+                    rows = scorer.score(waves)
+                seconds = (time.perf_counter() - started) / len(rows)
                 for chunk in chunks:
-                    part, scores = np.split(scores, [len(chunk.starts)])
+                    part, rows = np.split(rows, [len(chunk.starts)])
                     self._scored(chunk, part, seconds * len(part))
 
     def _gather(self, enough: int) -> list[Decoded]:
@@ -256,32 +345,30 @@ class _Engine:
             windows += len(chunk.starts)
         return chunks
 
-    def _scored(self, chunk: Decoded, scores: NDArray[np.float32], seconds: float) -> None:
+    def _scored(self, chunk: Decoded, rows: NDArray[np.float32], seconds: float) -> None:
         with self._change:
             track = self._tracks.get(chunk.task)
             if track is None or (track.ended is not None and track.ended.error is not None):
                 return  # the file failed after this chunk
-            track.parts.append((chunk.first, chunk.starts, scores))
-            track.scored += len(scores)
+            track.parts.append((chunk.first, chunk.starts, rows))
+            track.scored += len(rows)
             track.seconds += seconds
             if track.done:
                 self._change.notify_all()
 
 
-def _assemble(track: _Track, *, keep_windows: bool) -> TrackScores:
+def _assemble(track: _Track) -> TrackRows:
     """The answer for a track that is done."""
     ended = track.ended
     assert ended is not None
     seconds = ended.seconds + track.seconds
+    nothing, never = np.zeros(0, np.float32), np.zeros(0)
     if ended.error is not None:
-        return TrackScores(None, None, None, None, 0, seconds, ended.error)
+        return TrackRows(nothing, never, None, seconds, ended.error)
     parts = sorted(track.parts, key=lambda part: part[0])
-    windows = np.concatenate([scores for _, _, scores in parts])  # (windows, labels)
-    mean = windows.mean(axis=0, dtype=np.float64).astype(np.float32)
-    if not np.isfinite(mean).all():
-        error = FileError("bad-scores", f"{one_line(track.path)}: the model's scores for it are not numbers")
-        return TrackScores(None, None, None, ended.duration, 0, seconds, error)
-    if not keep_windows:
-        return TrackScores(mean, None, None, ended.duration, len(windows), seconds, None)
+    rows = np.concatenate([rows for _, _, rows in parts])  # (windows, ...)
+    if not np.isfinite(rows).all():
+        error = FileError("bad-scores", f"{one_line(track.path)}: what is computed from it is not numbers")
+        return TrackRows(nothing, never, ended.duration, seconds, error)
     starts = np.concatenate([starts for _, starts, _ in parts])
-    return TrackScores(mean, windows, starts, ended.duration, len(windows), seconds, None)
+    return TrackRows(rows, starts, ended.duration, seconds, None)

@@ -29,7 +29,7 @@ from genretag.audio.features import FeatureSpec
 from genretag.audio.windows import Coverage
 from genretag.errors import EngineError, FileError
 from genretag.predict import worker
-from genretag.predict.worker import WorkerSettings
+from genretag.predict.worker import Change, WorkerSettings
 
 AHEAD = 2  # files a worker holds: the one it decodes and the next, so that it never waits for a message
 SLOTS = 3  # chunks of a worker in shared memory: one being filled, one waiting, one being scored
@@ -44,7 +44,7 @@ LOOK_SECONDS = 0.5
 class Decoded:
     """Windows of a file from the window numbered `first`; `starts` in seconds.
 
-    `waves` (windows, window_samples) lies in shared memory and holds until the chunk is released.
+    `waves` (windows, width) lies in shared memory and holds until the chunk is released; see WorkerSettings.
     """
 
     task: int
@@ -74,10 +74,12 @@ class _Task:
     losses: int = 0
 
 
-def settings_for(spec: FeatureSpec, coverage: Coverage, timeout: float) -> WorkerSettings:
+def settings_for(
+    spec: FeatureSpec, coverage: Coverage, timeout: float, change: Change | None = None
+) -> WorkerSettings:
     """Chunk and ring sizes for windows of this length."""
     chunk = min(CHUNK_WINDOWS, max(1, CHUNK_BYTES // (spec.window_samples * 4)))
-    return WorkerSettings(spec, coverage, chunk, SLOTS, timeout)
+    return WorkerSettings(spec, coverage, chunk, SLOTS, timeout, change)
 
 
 def available_cores() -> int:

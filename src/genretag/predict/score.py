@@ -1,46 +1,53 @@
-"""Windows of samples to label probabilities, on whatever device there is."""
+"""Windows of samples to label probabilities, or to other rows, on whatever device there is."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from genretag.audio.extract import Extractor
+from genretag.audio.features import FeatureSpec
 from genretag.checkpoint import Checkpoint
-from genretag.errors import DeviceError
-from genretag.models.registry import load_model
+from genretag.errors import CheckpointError, DeviceError
+from genretag.models.registry import is_track_model, load_model
 from genretag.predict.pool import available_cores
+from genretag.predict.worker import WORKER_KINDS
 
 CPU_BATCH = 2  # windows; what lies between the layers of more falls out of a core's cache
 GPU_BATCH = 128
 CUDA_LANES = 2  # one copies and waits while the other computes
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
+KEPT_BYTES = 1 << 30
 
 
-class Scorer:
-    """A checkpoint ready to score. Threads may share it; each holds a `lane()` around its work.
+class TorchScorer(ABC):
+    """Windows through torch modules, in batches. Threads may share it; each holds a `lane()` around its work.
 
-    `batch_size` is the most windows of one pass through the network (None: what suits the device). It halves
-    when the device runs out of memory. DeviceError where the device is not there.
+    `batch_size` is the most windows of one pass (None: what suits the device). It halves when the device runs
+    out of memory. DeviceError where the device is not there.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: str = "auto", batch_size: int | None = None) -> None:
+    def __init__(self, device: str = "auto", batch_size: int | None = None) -> None:
         self.device = find_device(device)
-        self.labels = checkpoint.meta.labels
         self.batch_size = batch_size or (CPU_BATCH if self.device.type == "cpu" else GPU_BATCH)
-        self._temperature = checkpoint.meta.temperature
+        if self.device.type == "cpu":
+            _keep_freed_memory()
         self._threads = torch.get_num_threads()
         self._lock = threading.Lock()
-        self._extractor = Extractor(checkpoint.meta.features).eval().to(self.device)
-        self._model = load_model(checkpoint).to(self.device)
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)  # lanes run on streams of their own and need whole weights
+
+    @abstractmethod
+    def rows(self, windows: Tensor) -> Tensor:
+        """What is made of windows on the device: (windows, ...) of (windows, what the front end takes)."""
 
     @property
     def lanes(self) -> int:
@@ -66,23 +73,25 @@ class Scorer:
             yield
 
     def score(self, waves: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities (windows, labels) of samples (windows, window_samples).
+        """Rows of windows as a decode worker hands them over, (windows, window_samples).
 
         DeviceError where not even one window fits into the device's memory.
         """
-        probabilities = np.empty((len(waves), len(self.labels.names)), np.float32)
+        if not len(waves):
+            return self.score(np.zeros((1, *waves.shape[1:]), np.float32))[:0]
+        parts: list[NDArray[np.float32]] = []
         done = 0
         while done < len(waves):
             part = waves[done : done + self.batch_size]
             try:
-                probabilities[done : done + len(part)] = self._forward(part)
+                parts.append(self._forward(part))
             except RuntimeError as error:
                 if not _out_of_memory(error):
                     raise
                 self._make_room(len(part))
             else:
                 done += len(part)
-        return probabilities
+        return np.concatenate(parts)
 
     def _forward(self, waves: NDArray[np.float32]) -> NDArray[np.float32]:
         with torch.inference_mode():
@@ -91,11 +100,8 @@ class Scorer:
                 samples = samples.pin_memory().to(self.device, non_blocking=True)
             else:
                 samples = samples.to(self.device)
-            logits: Tensor = self._model(self._extractor(samples)) / self._temperature
-            single = self.labels.kind == "single"
-            probabilities = logits.softmax(dim=1) if single else logits.sigmoid()
-            scores: NDArray[np.float32] = probabilities.float().cpu().numpy()
-        return scores
+            rows: NDArray[np.float32] = self.rows(samples).float().cpu().numpy()
+        return rows
 
     def _make_room(self, failed_size: int) -> None:
         """Halve the batch after `failed_size` windows did not fit; another lane may have done so already."""
@@ -107,6 +113,66 @@ class Scorer:
             self.batch_size = min(self.batch_size, failed_size // 2)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+    def _ready(self) -> None:
+        """To call with all weights on the device: lanes run on streams of their own and need them whole."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+class Scorer(TorchScorer):
+    """A checkpoint ready to score.
+
+    Its rows are the probabilities of every window, (windows, labels); for a model of whole tracks they are
+    what its head takes. `track` and `windows` make scores of the rows of one track.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: str = "auto", batch_size: int | None = None) -> None:
+        super().__init__(device, batch_size)
+        meta = checkpoint.meta
+        self.labels = meta.labels
+        self._temperature = meta.temperature
+        self._front = front_end(meta.features).eval().to(self.device)
+        self._model: Any = load_model(checkpoint).to(self.device)
+        self._has_head = is_track_model(meta.preset)
+        if self._has_head != (meta.aggregation == "head"):
+            where = checkpoint.path or meta.name
+            raise CheckpointError(
+                f"{where}: aggregation {meta.aggregation!r} does not fit preset {meta.preset!r}"
+            )
+        self._ready()
+
+    def rows(self, windows: Tensor) -> Tensor:
+        features = self._front(windows)
+        if self._has_head:
+            rows: Tensor = self._model.rows(features)
+            return rows
+        return self._probabilities(self._model(features))
+
+    def track(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities (labels,) of a track, from the rows of all its windows: their mean, or the head's."""
+        if not self._has_head:
+            mean: NDArray[np.float32] = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+            return mean
+        with torch.inference_mode():
+            logits = self._model.track(torch.from_numpy(rows).to(self.device))
+            scores: NDArray[np.float32] = self._probabilities(logits).float().cpu().numpy()
+        return scores
+
+    def windows(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities (windows, labels) of each window alone."""
+        if not self._has_head:
+            return rows
+        return np.stack([self.track(rows[index : index + 1]) for index in range(len(rows))])
+
+    def _probabilities(self, logits: Tensor) -> Tensor:
+        logits = logits / self._temperature
+        return logits.softmax(dim=-1) if self.labels.kind == "single" else logits.sigmoid()
+
+
+def front_end(spec: FeatureSpec) -> nn.Module:
+    """What makes features of what a decode worker hands over: nothing where the worker has made them."""
+    return nn.Identity() if spec.kind in WORKER_KINDS else Extractor(spec)
 
 
 def find_device(name: str) -> torch.device:
@@ -124,6 +190,18 @@ def find_device(name: str) -> torch.device:
     if name == "mps":
         raise DeviceError("device mps: there is none here; use --device auto or cpu")
     raise DeviceError(f"device {name!r}: give auto, cpu, cuda, cuda:N or mps")
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep what one layer frees for the next one to take.
+
+    Its threads give megabytes back and fetch them again with every layer, a fifth of the time for musicnn.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError):  # another C library
+            mallopt = ctypes.CDLL(None).mallopt
+            mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+            mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
 
 
 def _cuda_found(found: int) -> str:

@@ -1,4 +1,6 @@
-"""The decode process: files in over a pipe, windows out through shared memory. Imports no torch.
+"""The decode process: files in over a pipe, windows out through shared memory.
+
+Imports no torch, unless it is told to compute the features that only librosa has.
 
 The other end is `predict.pool`. Messages are the records below; a window never travels through the pipe.
 """
@@ -6,11 +8,12 @@ The other end is `predict.pool`. Messages are the records below; a window never 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,6 +28,12 @@ from genretag.audio.windows import Coverage
 from genretag.errors import DecodeError
 
 CHECK_SECONDS = 0.5  # how often a busy worker looks whether its parent is still there
+# Features that librosa computes: seconds a clip, most of them holding the GIL, so it is done in processes.
+WORKER_KINDS = frozenset({"fma-statistics"})
+
+Samples = NDArray[np.float32]
+# Alters a window of samples before anything is computed from it; crosses to the worker by pickle.
+Change = Callable[[Samples, FeatureSpec], Samples]
 
 
 @dataclass(frozen=True)
@@ -36,15 +45,21 @@ class WorkerSettings:
     chunk_windows: int
     slots: int
     timeout: float
+    change: Change | None = None
 
     def ring_of(self, memory: Any) -> NDArray[np.float32]:
-        """The shared memory as float32 (slots, chunk_windows, window_samples)."""
-        shape = (self.slots, self.chunk_windows, self.spec.window_samples)
+        """The shared memory as float32 (slots, chunk_windows, width)."""
+        shape = (self.slots, self.chunk_windows, self.width)
         return np.frombuffer(memory, dtype=np.float32).reshape(shape)
 
     @property
+    def width(self) -> int:
+        """Numbers that are handed over for a window: its samples or, of WORKER_KINDS, its features."""
+        return math.prod(self.spec.shape) if self.spec.kind in WORKER_KINDS else self.spec.window_samples
+
+    @property
     def ring_floats(self) -> int:
-        return self.slots * self.chunk_windows * self.spec.window_samples
+        return self.slots * self.chunk_windows * self.width
 
 
 @dataclass(frozen=True)
@@ -156,14 +171,31 @@ class _Worker:
         self._send(replace(result, seconds=time.monotonic() - started - self.waited))
 
     def _hand_over(self, task: Decode, chunk: Chunk) -> None:
+        windows = self._prepared(chunk.waves)
         waiting = time.monotonic()
         while not self.free:
             self._progress()  # waiting for the scores of others is no fault of this file
             self._receive(CHECK_SECONDS)
         self.waited += time.monotonic() - waiting
         slot = self.free.pop()
-        self.ring[slot, : len(chunk.waves)] = chunk.waves
+        self.ring[slot, : len(windows)] = windows
         self._send(Filled(task.task, slot, chunk.first, chunk.starts))
+
+    def _prepared(self, waves: Samples) -> Samples:
+        """What is handed over for windows of samples: float32 (windows, width)."""
+        spec, change = self.settings.spec, self.settings.change
+        if change is None and spec.kind not in WORKER_KINDS:
+            return waves
+        import scipy.linalg  # noqa: F401  only what is loaded can be limited
+        from threadpoolctl import threadpool_limits
+
+        rows = []
+        # Every core has a worker: more threads would stand in each other's way, and change the last bits.
+        with threadpool_limits(1):
+            for wave in waves:
+                rows.append(_computed(wave if change is None else change(wave, spec), spec))
+                self._progress()
+        return np.stack(rows)
 
     def _progress(self) -> None:
         """A sign of life for the parent, and a look whether the parent lives: its death ends the pipe."""
@@ -189,6 +221,15 @@ class _Worker:
     def _send(self, message: object) -> None:
         with _ending_with_parent():
             self.pipe.send(message)
+
+
+def _computed(wave: Samples, spec: FeatureSpec) -> Samples:
+    """One window of samples, or of WORKER_KINDS its features."""
+    if spec.kind not in WORKER_KINDS:
+        return wave
+    from genretag.audio.statistics import statistics
+
+    return statistics(wave[spec.lead_samples : spec.window_samples - spec.lead_samples], spec)
 
 
 @contextlib.contextmanager
