@@ -62,7 +62,7 @@ KOSTRZEWA_RECIPE = Recipe(
     learning_rate=1e-3,
     batch_size=32,
     epochs=50,
-    augmentation={"specaugment": {"frequency": 27, "time": 100}},
+    augmentation={"spec-augment": {"frequency": 27, "time": 100}},
 )
 RESNET_RECIPE = Recipe(optimiser="adam", learning_rate=1e-4, batch_size=64, epochs=50)
 
