@@ -134,3 +134,20 @@ def test_p_is_corrected_over_models_within_each_score() -> None:
 def test_one_evaluation_is_no_comparison() -> None:
     with pytest.raises(UsageError, match="two"):
         compare([single()])
+
+
+def test_a_model_may_have_an_answer_that_is_true_of_no_track() -> None:
+    truth, everyone = np.arange(30) % 3, np.arange(30)
+    given = {"dataset": "d", "split": "s", "leak_free": True, "resamples": 50}
+    right = evaluate_scores(truth, np.eye(3)[truth], everyone, GENRES, model="right", **given)
+    wider = LabelSet((*GENRES.names, "elsewhere"), "single")
+    answers = np.where(everyone < 12, 3, truth)
+    astray = evaluate_scores(truth, np.eye(4)[answers], everyone, wider, model="astray", **given)
+    found = compare([right, astray])
+    assert found.untested == {}
+    accuracy, macro_f1 = found.differences
+    assert (accuracy.only_reference, accuracy.only_this) == (12, 0)
+    assert accuracy.value == pytest.approx(-0.4)
+    assert macro_f1.value == pytest.approx(astray.track.macro_f1 - right.track.macro_f1)
+    there = evaluate_scores([*truth, 3], np.eye(4)[[*truth, 3]], np.arange(31), wider, model="x", **given)
+    assert compare([right, there]).untested == {1: "other labels"}

@@ -148,6 +148,21 @@ def test_tags_without_positives_are_left_out_and_named() -> None:
     assert (weird.n, weird.recall, weird.f1, weird.roc_auc, weird.pr_auc) == (0, None, None, None, None)
 
 
+def test_a_model_of_whole_tracks_answers_in_place_of_the_mean() -> None:
+    """Both windows of the first track say blues, the model jazz; the second track is without windows."""
+    windows = np.array([[0.8, 0.1, 0.1], [0.7, 0.2, 0.1], [0.1, 0.1, 0.8]])
+    whole = np.array([[0.1, 0.9, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
+    found = evaluate_scores([1, 0, 2], windows, [0, 0, 2], GENRES, track_probs=whole, **GIVEN)
+    assert found.whole
+    assert found.vote is not None
+    assert (found.track.accuracy, found.vote.accuracy) == (1.0, 0.5)
+    np.testing.assert_array_equal(found.y_prob, whole[[0, 2]])
+    mean = evaluate_scores([1, 0, 2], windows, [0, 0, 2], GENRES, **GIVEN)
+    assert (mean.whole, mean.track.accuracy) == (False, 0.5)
+    with pytest.raises(TrainingError, match="scores must be 3 x 3"):
+        evaluate_scores([1, 0, 2], windows, [0, 0, 2], GENRES, track_probs=whole[:2], **GIVEN)
+
+
 def test_a_vote_of_tags_needs_half_of_the_windows() -> None:
     probs = [[0.9, 0.9, 0.1, 0.0], [0.4, 0.1, 0.1, 0.0]]
     found = evaluate_scores([[1, 1, 0, 0]], probs, [0, 0], TAGS, resamples=10, **GIVEN)

@@ -32,6 +32,13 @@ def test_single_label_scores_are_not_explained_by_tags() -> None:
     assert "Time: 0.213 s a track." in said
 
 
+def test_it_is_said_how_a_track_is_answered() -> None:
+    assert tables.sentences(single())[0].startswith("Track: mean of its windows' scores. Vote:")
+    probs = np.eye(3)
+    whole = evaluate_scores([0, 1, 2], probs, [0, 1, 2], GENRES, model="m", track_probs=probs, **GIVEN)
+    assert tables.sentences(whole)[0].startswith("Track: what the model says of all its windows together.")
+
+
 def test_a_model_no_better_than_its_baseline_is_told_so() -> None:
     assert any("not above the baseline" in line for line in tables.sentences(single(skill=0.0)))
     assert not any("not above the baseline" in line for line in tables.sentences(single(skill=4.0)))

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from genretag import __version__
-from genretag.cli import apply, datasets, history, models, tag, undo
+from genretag.cli import apply, datasets, history, models, tag, train, tune, undo
+from genretag.cli.eval import evaluate
 
 app = typer.Typer(
     name="genretag",
@@ -35,5 +36,15 @@ def _genretag(
     pass
 
 
-for command in (tag.tag, apply.apply, undo.undo, history.history, models.models, datasets.datasets):
+for command in (
+    tag.tag,
+    apply.apply,
+    undo.undo,
+    history.history,
+    models.models,
+    datasets.datasets,
+    train.train,
+    tune.tune,
+):
     app.command()(command)
+app.command("eval")(evaluate)

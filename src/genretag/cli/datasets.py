@@ -101,12 +101,13 @@ def _show(info: DatasetInfo) -> None:
     sizes, variants, leaks = plain.pop("sizes"), plain.pop("variants"), plain.pop("leaks")
     details({**plain, "variants": ", ".join(variants)})
     if sizes:
-        columns = ("variant", "labels", "train", "valid", "test", "what")
+        columns = ("variant", "labels", "clips", "train", "valid", "test", "what")
         rows = []
         for size in sizes:
-            parts = [f"{count:,}" for count in size["clips"]]
-            parts = parts if len(parts) == 3 else [*parts, "-", "-"]
-            rows.append((size["variant"], f"{size['labels']:,}", *parts, variants[size["variant"]]))
+            counts = size["clips"]
+            parts = [f"{count:,}" for count in counts] if len(counts) > 1 else ["-"] * 3
+            numbers = (f"{size['labels']:,}", f"{sum(counts):,}", *parts)
+            rows.append((size["variant"], *numbers, variants[size["variant"]]))
         table(columns, rows)
     for leak in leaks:
         print(f"beware: {printable(leak)}")
@@ -139,8 +140,8 @@ def _show_copy(survey: Mapping[str, Any]) -> None:
     if survey["task"] == "multi":
         density = 100 * survey["density"]
         print(
-            f"of all tag values {density:.2f} % are set: all-zeros, the baseline that says no to every tag, is "
-            f"{100 - density:.2f} % accurate; read ROC-AUC and PR-AUC instead"
+            f"of all tag values {density:.2f} % are set: all-zeros, the baseline that says no to every tag, "
+            f"is {100 - density:.2f} % accurate; read ROC-AUC and PR-AUC instead"
         )
     labels = ", ".join(f"{label} {count:,}" for label, count in survey["labels"].items())
     print(f"labels: {printable(labels)}")
@@ -167,15 +168,16 @@ def _report(info: DatasetInfo, data: Path, findings: Sequence[Finding], *, as_js
         document = {"dataset": info.name, "data": str(data), "whole": not broken, "findings": found}
         print(jsonlib.dumps(document, ensure_ascii=False))
         return int(broken)
-    shown: Counter[tuple[str, str]] = Counter()
+    kinds: dict[str, list[str]] = {}
     for one in findings:
-        kind = (one.severity, one.what)
-        shown[kind] += 1
-        if shown[kind] <= most:
-            print(f"{one.severity:<8}{printable(one.what)}: {printable(str(one.path or data))}")
-    for (severity, what), count in shown.items():
-        if count > most:
-            print(f"{severity:<8}{printable(what)}: {count - most:,} more (--verbose names them)")
+        kinds.setdefault(f"{one.severity:<8}{printable(one.what)}", []).append(
+            printable(str(one.path or data))
+        )
+    for kind, paths in kinds.items():
+        for path in paths[:most]:
+            print(f"{kind}: {path}")
+        if len(paths) > most:
+            print(f"{kind}: {len(paths) - most:,} more (--verbose names them)")
     words = ", ".join(f"{counts[kind]:,} {kind}s" for kind in ("error", "warning", "note") if counts[kind])
     say(f"{info.name} in {data}: {words or 'whole'}; {'incomplete or broken' if broken else 'usable'}")
     if broken:

@@ -51,12 +51,7 @@ def tag(
         Path | None,
         typer.Option("--map", metavar="FILE", help="TOML: rename, drop, allow, parents (see the README)."),
     ] = None,
-    coverage: Annotated[
-        str,
-        typer.Option(
-            metavar="fast|full|N", help="Windows heard: a few over the track, every second, or N of them."
-        ),
-    ] = "fast",
+    coverage: options.Coverage = "fast",
     separator: options.Separator = None,
     id3: options.Id3 = "keep",
     preserve_mtime: options.PreserveMtime = False,

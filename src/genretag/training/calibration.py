@@ -92,6 +92,13 @@ def fit_temperature(
     or None where every row is a track. Least negative log-likelihood (Guo et al. 2017), taken on the means
     because they are the scores that people see.
     """
+    return calibrate(logits, truth, kind, track)[0]
+
+
+def calibrate(
+    logits: Floats, truth: NDArray[np.bool_], kind: Kind, track: NDArray[np.intp] | None = None
+) -> tuple[float, float]:
+    """The temperature of `fit_temperature`, and the negative log-likelihood of the tracks with it."""
     own = np.arange(len(logits)) if track is None else track
     windows = np.bincount(own, minlength=len(truth))[:, None]
 
@@ -106,4 +113,5 @@ def fit_temperature(
     grid = np.log(np.geomspace(*TEMPERATURES, 25))
     best = int(np.argmin([loss(point) for point in grid]))
     around = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    return float(np.exp(minimize_scalar(loss, bounds=around, method="bounded").x))
+    found = minimize_scalar(loss, bounds=around, method="bounded")
+    return float(np.exp(found.x)), float(found.fun)

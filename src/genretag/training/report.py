@@ -75,10 +75,11 @@ def terminal(evaluation: Evaluation) -> RenderableType:
     )
 
 
-def comparison_terminal(comparison: Comparison) -> RenderableType:
-    """The comparison for a terminal."""
+def comparison_terminal(comparison: Comparison, said: Sequence[str] = ()) -> RenderableType:
+    """The comparison for a terminal; `said` stands above the table, after the notes."""
     return _group(
         *tables.notes(comparison),
+        *said,
         tables.comparison_table(comparison),
         *tables.comparison_sentences(comparison),
         tables.difference_table(comparison),
@@ -114,13 +115,14 @@ def write_report(evaluation: Evaluation, directory: Path, *, history: Path | Non
     return _write(directory, page, plots, files)
 
 
-def write_comparison(comparison: Comparison, directory: Path) -> Path:
-    """Write report.md with its figure and comparison.json, as `write_report` does."""
+def write_comparison(comparison: Comparison, directory: Path, said: Sequence[str] = ()) -> Path:
+    """Write report.md with its figure and comparison.json, as `write_report` does; `said`: see above."""
     plots = [comparison_plot(comparison)]
     page = _page(
         tables.notes(comparison),
         f"Comparison of {len(comparison.evaluations)} evaluations",
         [
+            *said,
             tables.comparison_table(comparison),
             *tables.comparison_sentences(comparison),
             tables.difference_table(comparison),

@@ -19,6 +19,8 @@ SplitKind = Literal["official", "artist", "track", "segment"]
 # A split counts as leak-free when at most one held-out clip in ten is by an artist of train, and when the
 # artists of nine clips in ten are known or were kept apart by those who published the split.
 TOLERATED = 0.1
+# Of train, valid and test.
+USUAL_FRACTIONS = (0.8, 0.1, 0.1)
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def make_split(
     kind: SplitKind | None = None,
     *,
     seed: int = 0,
-    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
+    fractions: tuple[float, float, float] = USUAL_FRACTIONS,
     folds: int | None = None,
     fold: int = 0,
     partial: bool = False,
@@ -99,7 +101,8 @@ def make_split(
     """The split of a dataset into train, valid and test, checked by `guard`.
 
     Without `kind` the official split wins; else, and for `folds`, clips are grouped by artist, or by track
-    where no artist is known. `fractions` are of the clips; with `folds`, test is the `fold`-th of them.
+    where no artist is known. `fractions` are of the clips, that of test may be 0; with `folds`, test is the
+    `fold`-th of them.
     Labels are kept in proportion; a clip with several counts for the one that is rarest in the dataset. The
     same clips and seed give the same split. With `partial`, for testing alone, an official split is taken as
     far as its clips are here. SplitError where a label cannot stand in train and in test.
@@ -175,9 +178,10 @@ def overlap_of(parts: Mapping[str, Sequence[int]], dataset: Dataset) -> Overlap:
 
 
 def _check_numbers(fractions: tuple[float, float, float], folds: int | None, fold: int) -> None:
-    if min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
+    if min(fractions[:2]) <= 0 or fractions[2] < 0 or abs(sum(fractions) - 1) > 1e-9:
         raise SplitError(
-            f"the fractions of train, valid and test must be above 0 and add up to 1: {fractions}"
+            "the fractions of train, valid and test must be above 0 (of test, 0 or more) and add up to 1: "
+            f"{fractions}"
         )
     if folds is not None and (folds < 2 or not 0 <= fold < folds):
         raise SplitError(f"there must be 2 folds or more, counted from 0: fold {fold} of {folds}")
@@ -239,7 +243,9 @@ def _grouped(
     single = dataset.labels.kind == "single"
     if single:
         _check_labels(dataset, by, strata, groups)
-    if folds is None:
+    if folds is None and shares[2] == 0:
+        test = np.zeros(len(strata), bool)
+    elif folds is None:
         test = take_share(strata, groups, shares[2], seed, both_sides=single)
     else:
         test = cut_folds(strata, groups, folds, seed)[fold]

@@ -56,10 +56,10 @@ class Survey:
         return asdict(self)
 
 
-def survey(dataset: Dataset, seed: int = 0) -> Survey:
-    """Count what is there and try every kind of split; a split that cannot be made has the reason why."""
+def survey(dataset: Dataset, *, kinds: Sequence[SplitKind] = get_args(SplitKind), seed: int = 0) -> Survey:
+    """Count what is there and try these kinds of splits; one that cannot be made has the reason why."""
     targets = dataset.targets()
-    splits = {kind: _verdict(dataset, kind, seed) for kind in get_args(SplitKind)}
+    splits = {kind: _verdict(dataset, kind, seed) for kind in kinds}
     return Survey(
         dataset=dataset.name,
         variant=dataset.variant,

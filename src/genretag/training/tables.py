@@ -114,8 +114,9 @@ def sentences(evaluation: Evaluation) -> list[str]:
     """How to read the scores, and what they leave out."""
     tags = len(evaluation.labels)
     base = f"{percent(evaluation.baseline.accuracy, evaluation)} %"
-    whole = "what the model says of all its windows together"
-    said = [f"Track: {whole if evaluation.whole else "mean of its windows' scores"}."]
+    said = ["Track: mean of its windows' scores."]
+    if evaluation.whole:
+        said = ["Track: what the model says of all its windows together."]
     if evaluation.window:
         said[0] += " Vote: majority of its windows' own decisions. Window: each for itself."
     said[0] += f" Baseline: {evaluation.baseline.name}."

@@ -1,0 +1,116 @@
+"""Windows in batches: what each step of an epoch sees, made a little ahead, the same for the same seed."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from genretag.training.augment import Augmentation, crop
+from genretag.training.distributed import World
+from genretag.training.examples import Examples
+
+T = TypeVar("T")
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+AHEAD = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """This process's share of one step: features (windows, *shape), truth (windows, labels).
+
+    `track` (windows,) are the tracks of the whole step, those of the other processes included.
+    """
+
+    features: Tensor
+    truth: Tensor
+    track: Ints
+
+
+class Batches:
+    """The batches of every epoch over one part, `size` windows each over all processes of the world.
+
+    `step_frames` lies between the starts of two windows of a track.
+    """
+
+    def __init__(
+        self,
+        examples: Examples,
+        size: int,
+        seed: int,
+        augmentation: Augmentation,
+        step_frames: int,
+        world: World,
+    ) -> None:
+        self.per_epoch = max(1, -(-len(examples.windows) // size))
+        self.truth = truth_of(examples)
+        self._examples, self._seed, self._world = examples, seed, world
+        self._augmentation, self._step_frames = augmentation, step_frames
+        self._following = following(examples)
+
+    def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
+        """Batches of an epoch from the step `first` on.
+
+        All windows in an order drawn from seed and epoch; batches differ in size by one at most, so that none
+        is too small for batch-norm.
+        """
+        order = np.random.default_rng((self._seed, number)).permutation(len(self._examples.windows))
+        parts = np.array_split(order, self.per_epoch)
+        return ahead(lambda step: self._make(number, step, parts[step]), range(first, len(parts)))
+
+    def _make(self, epoch: int, step: int, indices: Ints) -> Batch:
+        mine = indices[self._world.rank :: self._world.size]
+        draw = np.random.default_rng((self._seed, epoch, step, self._world.rank))
+        gather, track = self._examples.windows.gather, self._examples.track
+        if self._augmentation.crops:
+            features = crop(gather, mine, self._following, self._step_frames, draw)
+        else:
+            features = gather(mine)
+        features, truth = self._augmentation(features, self.truth[track[mine]], draw)
+        tensors = torch.from_numpy(features), torch.from_numpy(truth)
+        if self._world.device.type == "cuda":
+            tensors = tensors[0].pin_memory(), tensors[1].pin_memory()
+        return Batch(*tensors, track[indices])
+
+
+def truth_of(examples: Examples) -> Floats:
+    """1 where a label is true of a track: float32 (tracks, labels), whatever the kind of labels."""
+    if examples.labels.kind == "multi":
+        return examples.targets.astype(np.float32)
+    return np.eye(len(examples.labels), dtype=np.float32)[examples.targets]
+
+
+def following(examples: Examples) -> Ints:
+    """Index of the window that comes next in the same track, -1 where there is none: (windows,)."""
+    count = len(examples.windows)
+    found = np.arange(1, count + 1)
+    same = examples.track[1:] == examples.track[:-1]
+    if examples.number is not None:
+        same &= examples.number[1:] == examples.number[:-1] + 1
+    found[~np.append(same, False)] = -1
+    return found
+
+
+def ahead(make: Callable[[int], T], numbers: range) -> Iterator[T]:
+    """`make` of every number, in order, made in a thread while the caller is busy with the one before."""
+    with ThreadPoolExecutor(1, "genretag-batches") as thread:
+        waiting: deque[Future[T]] = deque()
+        try:
+            for number in numbers:
+                waiting.append(thread.submit(make, number))
+                if len(waiting) > AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,0 +1,190 @@
+"""Last layers fitted by scikit-learn on the rows of a frozen network; what is kept of them are tensors."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+from torch import nn
+
+from genretag.errors import TrainingError
+from genretag.labels import LabelSet
+from genretag.models.records import Fit
+from genretag.training.batches import truth_of
+from genretag.training.distributed import World
+from genretag.training.examples import Examples
+from genretag.training.forward import rows_of, summaries
+from genretag.training.grouping import cut_folds
+
+FOLDS = 5
+# scikit-learn's names of what a Fit calls otherwise, and the heads that have it.
+_PARAMETERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "c": ("C", ("svm-rbf", "svm-linear", "linear")),
+    "gamma": ("gamma", ("svm-rbf",)),
+    "alpha": ("alpha", ("mlp",)),
+}
+# Of the MLP head in the FMA report that `presets` names.
+_MLP = {"batch_size": 32, "learning_rate_init": 1e-4, "max_iter": 200, "early_stopping": True}
+_LINEAR_ITERATIONS = 5000
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a grid search found: the best values, their cross-validated score, and how much was tried."""
+
+    chosen: Mapping[str, float]
+    score: float
+    settings: int
+    folds: int
+
+
+def fit_classical(
+    network: nn.Module,
+    train: Examples,
+    recipe: Fit,
+    config: Mapping[str, Any],
+    world: World,
+    *,
+    seed: int = 0,
+    search: bool = False,
+) -> Search | None:
+    """Fit the decision of a network (FittedModel or Probe) to the train part.
+
+    With `search`, values of the recipe's grid are tried by cross-validation whose folds keep the groups of
+    the examples (artists) together, and the best ones taken: by accuracy, or by mean ROC-AUC of tags. The
+    part may hold features, or the rows that the network makes of them. TrainingError where a single label has
+    no example.
+    """
+    rows, truth, groups = _training_rows(network, train, world)
+    single = train.labels.kind == "single"
+    missing = np.flatnonzero(~np.any(truth, axis=0))
+    if single and len(missing):
+        name = train.labels.names[missing[0]]
+        raise TrainingError(f"no clip of the train part is {name!r}, so it cannot be learnt")
+    wanted = truth.argmax(axis=1) if single else truth.astype(np.int64)
+    found = None
+    with tempfile.TemporaryDirectory(prefix="genretag-") as memory, _quiet():
+        pipeline = _pipeline(recipe, config, train.labels, seed, memory if search else None)
+        if search:
+            pipeline, found = _searched(
+                pipeline, recipe, config, train.labels, rows, wanted, truth, groups, seed
+            )
+        else:
+            pipeline.fit(rows, wanted)
+        adopt: Any = network.adopt
+        adopt(pipeline)
+    return found
+
+
+def _training_rows(
+    network: nn.Module, train: Examples, world: World
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
+    """What scikit-learn learns from, what is true of it, and which rows belong together."""
+    rows, truth = rows_of(network, train, world), truth_of(train)
+    groups = np.arange(len(train.ids)) if train.groups is None else train.groups
+    if hasattr(network, "summary"):
+        there = np.unique(train.track)
+        return summaries(network, rows, train, world), truth[there], groups[there]
+    return rows, truth[train.track], groups[train.track]
+
+
+def _pipeline(
+    recipe: Fit, config: Mapping[str, Any], labels: LabelSet, seed: int, memory: str | None
+) -> Pipeline:
+    classifier = _classifier(recipe, config, seed)
+    if labels.kind == "multi" and not isinstance(classifier, MLPClassifier):
+        classifier = OneVsRestClassifier(classifier)
+    steps: list[tuple[str, Any]] = [("scaler", StandardScaler())]
+    if config["pca"]:
+        steps.append(("pca", PCA(recipe.variance, svd_solver="full")))
+    return Pipeline([*steps, ("classifier", classifier)], memory=memory)
+
+
+def _classifier(recipe: Fit, config: Mapping[str, Any], seed: int) -> Any:
+    weights = "balanced" if recipe.class_weights else None
+    match config["head"]:
+        case "svm-rbf":
+            gamma = "auto" if recipe.gamma is None else recipe.gamma
+            return SVC(C=recipe.c, gamma=gamma, class_weight=weights)
+        case "svm-linear":
+            return SVC(C=recipe.c, kernel="linear", class_weight=weights)
+        case "linear":
+            return LogisticRegression(C=recipe.c, class_weight=weights, max_iter=_LINEAR_ITERATIONS)
+    if weights:
+        raise TrainingError("scikit-learn's MLP takes no class weights; leave out --class-weights")
+    return MLPClassifier(tuple(config["hidden"]), alpha=recipe.alpha, random_state=seed, **_MLP)
+
+
+def _searched(
+    pipeline: Pipeline,
+    recipe: Fit,
+    config: Mapping[str, Any],
+    labels: LabelSet,
+    rows: NDArray[np.float32],
+    wanted: NDArray[np.int64],
+    truth: NDArray[np.float32],
+    groups: NDArray[np.int64],
+    seed: int,
+) -> tuple[Pipeline, Search]:
+    """The pipeline of the best values of the grid, fitted to all rows."""
+    nested = "classifier__estimator__" if hasattr(pipeline["classifier"], "estimator") else "classifier__"
+    names = {
+        name: nested + _PARAMETERS[name][0] for name in recipe.grid if config["head"] in _PARAMETERS[name][1]
+    }
+    if not names:
+        raise TrainingError(f"the grid has no values for the head {config['head']!r}; leave out --grid")
+    folds = cut_folds(_strata(truth), groups, min(FOLDS, len(np.unique(groups))), seed)
+    grid = GridSearchCV(
+        pipeline,
+        {names[name]: list(recipe.grid[name]) for name in names},
+        scoring="accuracy" if labels.kind == "single" else _mean_roc_auc,
+        cv=[(np.flatnonzero(~fold), np.flatnonzero(fold)) for fold in folds],
+        error_score="raise",
+    )
+    grid.fit(rows, wanted)
+    chosen = {name: grid.best_params_[names[name]] for name in names}
+    return grid.best_estimator_, Search(
+        chosen, float(grid.best_score_), len(grid.cv_results_["params"]), len(folds)
+    )
+
+
+def _strata(truth: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The label of each row or, of several, the rarest; rows without one are the last stratum."""
+    rarity = np.where(truth > 0, -truth.sum(axis=0), -np.inf)
+    strata: NDArray[np.int64] = np.where(truth.any(axis=1), rarity.argmax(axis=1), truth.shape[1])
+    return strata
+
+
+def _mean_roc_auc(pipeline: Pipeline, rows: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
+    """Mean over the tags that have both answers among these rows."""
+    if hasattr(pipeline, "decision_function"):
+        scores = pipeline.decision_function(rows)
+    else:
+        scores = pipeline.predict_proba(rows)
+    both = [tag for tag, column in enumerate(truth.T) if 0 < column.sum() < len(column)]
+    return float(np.mean([roc_auc_score(truth[:, tag], scores[:, tag]) for tag in both])) if both else 0.5
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        # The MLP's iterations are limited on purpose; tags that no row carries are expected of rare ones.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", message="Label .* is present in|Got `batch_size`")
+        yield
