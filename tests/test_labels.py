@@ -125,3 +125,13 @@ def test_label_set_survives_json() -> None:
 def test_odd_label_sets_are_refused(document: object) -> None:
     with pytest.raises(CheckpointError):
         LabelSet.from_dict(document)
+
+
+def test_a_set_of_two_levels_keeps_its_broad_labels() -> None:
+    labels = LabelSet(("a/rock", "rock"), "multi", {"a/rock": "Rock", "rock": "Rock"}, broad=("a/rock",))
+    assert LabelSet.from_dict(labels.to_dict()) == labels
+    assert "broad" not in LabelSet(("rock",), "single", {}).to_dict()
+    with pytest.raises(CheckpointError, match="'sad' is broad but has no genre"):
+        LabelSet(("sad",), "multi", {}, broad=("sad",))
+    with pytest.raises(CheckpointError, match="with or without broad"):
+        LabelSet.from_dict({"names": ["a"], "kind": "multi", "genres": {}, "broad": [3]})

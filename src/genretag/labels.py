@@ -22,11 +22,15 @@ class LabelSet:
 
     `genres` gives the canonical spelling of every label that is a genre. A label absent there (a mood, a
     decade, an instrument, a voice) is a score only and is never written to a file.
+
+    A set of two levels names in `broad` the labels that exclude each other (their scores sum to one) and
+    between which a track is first decided; the others refine.
     """
 
     names: tuple[str, ...]
     kind: Kind
     genres: Mapping[str, str] = field(default_factory=dict)
+    broad: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -35,6 +39,8 @@ class LabelSet:
             raise CheckpointError("labels: names must be given and must differ")
         if stray := set(self.genres) - set(self.names):
             raise CheckpointError(f"labels: {sorted(stray)[0]!r} has a genre but is no label")
+        if stray := set(self.broad) - set(self.genres):
+            raise CheckpointError(f"labels: {sorted(stray)[0]!r} is broad but has no genre")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -44,17 +50,21 @@ class LabelSet:
         return self.genres.get(label)
 
     def to_dict(self) -> dict[str, Any]:
-        return {"names": list(self.names), "kind": self.kind, "genres": dict(self.genres)}
+        document = {"names": list(self.names), "kind": self.kind, "genres": dict(self.genres)}
+        return document | {"broad": list(self.broad)} if self.broad else document
 
     @classmethod
     def from_dict(cls, document: object) -> LabelSet:
         """The record that `to_dict` wrote; CheckpointError on anything else."""
         match document:
-            case {"names": list(names), "kind": str(kind), "genres": dict(genres), **rest} if not rest:
-                texts = [*names, *genres, *genres.values()]
-                if all(isinstance(text, str) for text in texts) and kind in get_args(Kind):
-                    return cls(tuple(names), "single" if kind == "single" else "multi", genres)
-        raise CheckpointError("labels: the record is not {names, kind, genres}")
+            case {"names": list(names), "kind": str(kind), "genres": dict(genres), **rest}:
+                broad = rest.pop("broad", [])
+                if not rest and isinstance(broad, list) and kind in get_args(Kind):
+                    texts = [*names, *genres, *genres.values(), *broad]
+                    if all(isinstance(text, str) for text in texts):
+                        task: Kind = "single" if kind == "single" else "multi"
+                        return cls(tuple(names), task, genres, tuple(broad))
+        raise CheckpointError("labels: the record is not {names, kind, genres} with or without broad")
 
 
 @dataclass(frozen=True)

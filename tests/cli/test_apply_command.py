@@ -10,7 +10,7 @@ from command import Command, command_line
 from genretag.tagging import tags
 from sounds import make_sound
 
-SURE = ("--threshold", "0", "--top", "2")
+SURE = ("--model", "musicnn-msd", "--threshold", "0", "--top", "2")
 
 
 def test_a_plan_is_carried_out_as_it_stands_or_edited(

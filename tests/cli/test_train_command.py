@@ -199,7 +199,7 @@ def test_other_settings_are_named(genretag: Command, features: Path, tmp_path: P
         (("--epochs", 1, "--set", "hidden=[9]"), "started with hidden of handcrafted [8], not [9]"),
         (("--epochs", 1, "--split", "track"), "started with --split artist, not track"),
     ):
-        answer = genretag(*on(features, out, *more, "--resume"))
+        answer = genretag(*on(features, out, *more, "--resume", "-q"))
         assert answer.code == 2
         assert message in answer.err
         assert answer.err.count("\n") == 1
@@ -255,6 +255,30 @@ def test_a_split_that_leaks_says_so_first(
     assert answer.out.startswith("Inflated: ")
     assert (out / "report.md").read_text().startswith("**Inflated: ")
     assert json.loads((out / "evaluation.json").read_text())["leak_free"] is False
+
+
+def test_folds_inside_train(genretag: Command, features: Path, tmp_path: Path) -> None:
+    """No clip is given to a valid part; the checkpoint says what it is called and may be used for."""
+    out = tmp_path / "run"
+    answer = genretag(
+        "train", "--dataset", "folder", "--features", features, "--model", "svm", "--out", out,
+        "--inner-folds", 3, "--name", "mine", "--licence", "CC0",
+    )  # fmt: skip
+    assert answer.code == 0, answer.err
+    assert answer.out.startswith("mine on folder, split artist test:")
+    assert "valid none" in answer.err
+    assert "3 fits to 3 folds inside the train part" in answer.err
+    meta = checkpoint.read_meta(out / "checkpoint.safetensors")
+    assert (meta.name, meta.licence) == ("mine", "CC0")
+    assert meta.extra["tracks"]["valid"] == 0
+    assert meta.scores["on"] == "folder artist train, 3 folds inside"
+    assert meta.scores["tracks"] == meta.extra["tracks"]["train"]
+    # Another command finds the same split again.
+    again = genretag(
+        "eval", "--model", out / "checkpoint.safetensors", "--dataset", "folder", "--features", features
+    )
+    assert "split artist test" in again.out
+    assert "inflated" not in again.out
 
 
 def test_folds(genretag: Command, features: Path, tmp_path: Path) -> None:
@@ -346,7 +370,7 @@ def test_a_fitted_preset(genretag: Command, features: Path, tmp_path: Path) -> N
 def test_what_cannot_be_is_one_line(
     genretag: Command, features: Path, tmp_path: Path, more: tuple[str, ...], message: str
 ) -> None:
-    answer = genretag(*on(features, tmp_path / "run", *more))
+    answer = genretag(*on(features, tmp_path / "run", *more, "-q"))
     assert answer.code == 2
     assert message in answer.err
     assert answer.err.count("\n") == 1
@@ -374,22 +398,26 @@ def test_from_audio(genretag: Command, tmp_path: Path) -> None:
     assert set(tagged.records[0]["scores"]) == {"Jazz", "Metal", "Rock"}
 
 
-def test_a_probe_from_audio(genretag: Command, tmp_path: Path) -> None:
-    """What the base says of the windows is computed once; the second training finds it."""
+@pytest.mark.parametrize("model", ["probe", "efficientnet-svm"])
+def test_what_a_frozen_network_says_is_computed_once(genretag: Command, tmp_path: Path, model: str) -> None:
     data = music(tmp_path / "music")
-    common = ("train", "--dataset", "folder", "--data", data, "--model", "probe", "--workers", 1)
+    common = ("train", "--dataset", "folder", "--data", data, "--model", model, "--workers", 1)
     answer = genretag(*common, "--out", tmp_path / "one")
     assert answer.code == 0, answer.err
-    for song in (tmp_path / "music").glob("*.flac"):
-        song.touch()
     cached = {path: path.stat().st_mtime_ns for path in Path(os.environ["GENRETAG_HOME"]).glob("**/*.npy")}
     assert len(cached) == 15
-    answer = genretag(*common, "--set", "head=svm-rbf", "--out", tmp_path / "two")
+    answer = genretag(*common, "--set", "head=svm-linear", "--out", tmp_path / "two")
     assert answer.code == 0, answer.err
     assert {path: path.stat().st_mtime_ns for path in cached} == cached
-    song = tmp_path / "music" / "Rock 4.flac"
-    tagged = genretag("tag", "-n", "--json", "--model", tmp_path / "one" / "checkpoint.safetensors", song)
-    assert sum(tagged.records[0]["scores"].values()) == pytest.approx(1.0, abs=1e-3)
+    # The checkpoint needs nothing else, and says of a file what was measured.
+    own = tmp_path / "one" / "checkpoint.safetensors"
+    tagged = genretag(
+        "tag", "-n", "--json", "--coverage", "full", "--model", own, tmp_path / "music" / "Rock 4.flac"
+    )
+    with (tmp_path / "one" / "tracks.csv").open() as file:
+        row = next(row for row in csv.DictReader(file) if row["id"] == "Rock 4.flac")
+    scores = tagged.records[0]["scores"]
+    assert scores == pytest.approx({name: float(row[name]) for name in scores}, abs=1e-3)
 
 
 def test_two_processes_are_one_training(genretag: Command, features: Path, tmp_path: Path) -> None:

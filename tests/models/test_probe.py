@@ -39,7 +39,7 @@ def head_of(model: Probe, tracks: int = 40) -> Pipeline:
 
 
 def test_statistics_are_those_of_numpy() -> None:
-    model = small(statistics=["mean", "std", "max", "min", "p25", "p90"])
+    model = small(statistics=["mean", "std", "max", "min", "p25", "p90"], logit=False)
     rows = np.random.default_rng(0).uniform(size=(2, 9, 5)).astype(np.float32)
     found = model.summary(torch.from_numpy(rows)).numpy()
     expected = [rows.mean(1), rows.std(1), rows.max(1), rows.min(1)]
@@ -48,7 +48,7 @@ def test_statistics_are_those_of_numpy() -> None:
 
 
 def test_one_window_is_a_track_too() -> None:
-    model = small()
+    model = small(statistics=["mean", "std", "max"])
     summary = model.summary(torch.rand(1, 1, 5))
     assert summary.isfinite().all()
     assert torch.equal(summary[:, 5:10], torch.zeros(1, 5))
@@ -56,15 +56,40 @@ def test_one_window_is_a_track_too() -> None:
 
 def test_logits_of_certain_scores_are_finite() -> None:
     rows = torch.tensor([[[0.0, 0.5, 1.0, 0.2, 0.8]]])
-    summary = small(logit=True, statistics=["mean"]).summary(rows)
-    torch.testing.assert_close(summary[0, 1:2], torch.zeros(1))
-    torch.testing.assert_close(summary[0, 3:], torch.tensor([0.2, 0.8]).logit())
-    assert summary.isfinite().all()
+    heard = small(offset=0.01).heard(rows)[0, 0]
+    expected = [np.log((p + 0.01) / (1.01 - p)) for p in (0.0, 0.5, 1.0, 0.2, 0.8)]
+    np.testing.assert_allclose(heard.numpy(), expected, atol=1e-6)
+    # An embedding is no probability: it is heard as it is.
+    assert torch.equal(small(rows="embedding").heard(rows), rows)
+
+
+def test_an_offset_of_nothing_is_refused() -> None:
+    with pytest.raises(ModelError, match="offset must be above 0"):
+        small(offset=0.0)
+
+
+@pytest.mark.parametrize("kind", ["single", "multi"])
+@pytest.mark.parametrize("windows", [1, 6])
+def test_without_statistics_a_track_is_the_mean_of_what_is_said_of_windows(kind: str, windows: int) -> None:
+    model = small(kind=kind)
+    draw = np.random.default_rng(0)
+    rows = torch.from_numpy(draw.uniform(size=(60, 5)).astype(np.float32))
+    truth = draw.integers(0, 3, 60) if kind == "single" else draw.integers(0, 2, (60, 3))
+    pipeline = fitted(model.heard(rows).numpy(), truth, "linear")
+    model.adopt(pipeline)
+    mean = pipeline.predict_proba(model.heard(rows[:windows]).numpy()).mean(axis=0)
+    logits = model.track(rows[:windows])
+    said = logits.softmax(0) if kind == "single" else logits.sigmoid()
+    np.testing.assert_allclose(said.numpy(), mean, atol=1e-6)
+    features = torch.rand(2, 187, 96)
+    with torch.inference_mode():
+        alone = torch.stack([model.track(row[None]) for row in model.rows(features)])
+        torch.testing.assert_close(model(features), alone)
 
 
 @pytest.mark.parametrize("rows", ["scores", "embedding"])
 def test_a_track_is_judged_from_the_rows_of_its_windows(rows: str) -> None:
-    model = small(rows=rows)
+    model = small(rows=rows, statistics=["mean", "std", "max"])
     pipeline = head_of(model)
     model.adopt(pipeline)
     features = torch.rand(4, 187, 96)
@@ -98,6 +123,7 @@ def test_a_checkpoint_of_a_probe_needs_nothing_else(tmp_path: Path) -> None:
         "base_config": base.config,
         "base_labels": len(base.labels),
     }
+    config["statistics"] = ["mean", "max"]
     model = build("probe", config, 3, base.features)
     assert isinstance(model, Probe)
     begin(model, PRESETS["probe"], source="vgg-mtt")

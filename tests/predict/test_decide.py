@@ -50,3 +50,50 @@ def test_a_single_label_model_names_its_best_genre_however_low() -> None:
     assert decide(scores, labels, {}, DecisionRule()).genres == ("Jazz",)
     assert decide(scores, labels, {}, DecisionRule(task="multi", threshold=0.4)).genres == ("Jazz", "Rock")
     assert decide(scores, labels, {}, DecisionRule(min_confidence=0.6)).genres == ()
+
+
+TWO_LEVELS = LabelSet(
+    ("genre/rock", "genre/classical", "rock", "hard rock", "electronic", "ambient", "sad"),
+    "multi",
+    {
+        "genre/rock": "Rock",
+        "genre/classical": "Classical",
+        "rock": "Rock",
+        "hard rock": "Hard Rock",
+        "electronic": "Electronic",
+        "ambient": "Ambient",
+    },
+    broad=("genre/rock", "genre/classical"),
+)
+
+
+def two_levels(*scores: float, **rule: object) -> tuple[str, ...]:
+    thresholds = {
+        "genre/rock": 0.5,
+        "genre/classical": 0.5,
+        "hard rock": 0.2,
+        "electronic": 0.3,
+        "ambient": 0.2,
+    }
+    return decide(np.array(scores), TWO_LEVELS, thresholds, DecisionRule(**rule)).genres  # type: ignore[arg-type]
+
+
+def test_two_levels_the_broad_genre_first_then_what_descends_from_it() -> None:
+    assert two_levels(0.9, 0.1, 0.6, 0.3, 0.1, 0.25, 0.9) == ("Rock", "Hard Rock")
+    assert two_levels(0.1, 0.9, 0.6, 0.3, 0.1, 0.25, 0.9) == ("Classical",)
+    assert two_levels(0.9, 0.1, 0.6, 0.3, 0.1, 0.25, 0.9, task="single") == ("Rock",)
+
+
+def test_two_levels_a_genre_that_the_broad_labels_lack() -> None:
+    assert two_levels(0.2, 0.8, 0.1, 0.1, 0.4, 0.25, 0.0) == ("Electronic", "Ambient")
+    assert two_levels(0.2, 0.8, 0.1, 0.1, 0.2, 0.25, 0.0) == ("Classical",)
+
+
+def test_two_levels_hold_their_tongue() -> None:
+    assert two_levels(0.45, 0.45, 0.6, 0.3, 0.1, 0.25, 0.9) == ()
+    assert two_levels(0.7, 0.3, 0.6, 0.3, 0.1, 0.1, 0.9, min_confidence=0.8) == ()
+    assert two_levels(0.45, 0.44, 0.6, 0.3, 0.1, 0.1, 0.9, threshold=0.4) == ("Rock",)
+
+
+def test_two_levels_a_low_threshold_brings_no_genre_that_the_broad_labels_lack() -> None:
+    assert two_levels(0.2, 0.8, 0.1, 0.1, 0.2, 0.25, 0.0, threshold=0.0) == ("Classical",)

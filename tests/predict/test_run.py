@@ -147,6 +147,7 @@ def probe() -> checkpoints.Checkpoint:
         "base_config": {"filters": 4},
         "base_labels": 3,
         "statistics": ["mean", "std", "max"],
+        "logit": False,
     }
     labels = LabelSet(("calm", "loud"), "single", {})
     model: Any = build("probe", config, 2)

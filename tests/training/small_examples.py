@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -27,13 +29,14 @@ def parts(
     noise: float = 0.7,
     seed: int = 0,
     without: tuple[str, ...] = (),
+    sizes: Mapping[str, int] = SIZES,
 ) -> Parts:
     """Train, valid and test tracks of `windows` windows each; `without` leaves parts out."""
     draw = np.random.default_rng(seed)
     means = draw.normal(size=(len(labels), *shape)) * 0.6
     found: dict[str, Examples | None] = {"train": None, "valid": None, "test": None}
     clips = []
-    for part, tracks in SIZES.items():
+    for part, tracks in sizes.items():
         if labels.kind == "single":
             truth = np.eye(len(labels), dtype=np.float32)[np.arange(tracks) % len(labels)]
         else:

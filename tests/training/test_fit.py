@@ -114,17 +114,66 @@ def test_principal_components_and_several_tags() -> None:
 def test_a_probe_of_whole_tracks(rows: str) -> None:
     data = parts()
     torch.manual_seed(0)
-    network, _ = fitted("probe", {**PROBE, "rows": rows, "head": "linear"}, Fit(c=1.0))
+    statistics = ["mean", "std", "max"]
+    config = {**PROBE, "rows": rows, "head": "linear", "statistics": statistics, "logit": False}
+    network, _ = fitted("probe", config, Fit(c=1.0))
     assert data.valid is not None
     windows = rows_of(network, data.train, CPU)
     assert windows.shape == (72, 4 if rows == "scores" else 5)
     three = windows.reshape(24, 3, -1)  # three windows a track
     summary = np.concatenate([three.mean(axis=1), three.std(axis=1), three.max(axis=1)], axis=1)
-    reference = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=5000))
+    reference = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=5000, tol=1e-6))
     reference.fit(summary, data.train.targets)
     logits, track = answers(network, data.train, CPU)
     assert probabilities(logits, "single") == pytest.approx(reference.predict_proba(summary), abs=1e-4)
     assert np.array_equal(track, np.arange(24))
+
+
+def test_a_probe_of_windows_weighs_artists_and_labels() -> None:
+    train = parts(windows=5).train
+    # One artist has most of the blues, and one clip has only two windows left.
+    groups = np.where(train.targets == 0, np.arange(24) // 15, np.arange(24))
+    some = np.flatnonzero((train.track != 4) | (np.arange(120) % 5 < 2))
+    windows = ArrayWindows(everything(train)[some], np.arange(len(some)))
+    train = replace(train, windows=windows, track=train.track[some], groups=groups, number=None)
+    torch.manual_seed(0)
+    recipe = Fit(c=2.0, class_weights=True, artist_exponent=0.5, window_step=2)
+    network, _ = fitted("probe", PROBE, recipe, train=train)
+    rows = rows_of(network, train, CPU).astype(float)
+    clip = np.array([np.sum(groups == group) ** -0.5 for group in groups])
+    clip /= np.bincount(train.targets, clip)[train.targets]
+    clip *= len(clip) / clip.sum()
+    chosen = np.concatenate([np.flatnonzero(train.track == number)[::2] for number in range(24)])
+    own = train.track[chosen]
+    weights = (clip / np.bincount(own))[own]
+    X = np.log((rows + 1e-3) / (1 - rows + 1e-3))
+    reference = make_pipeline(StandardScaler(), LogisticRegression(C=2.0, max_iter=5000, tol=1e-6))
+    reference.fit(X[chosen], train.targets[own], logisticregression__sample_weight=weights)
+    logits, track = answers(network, train, CPU)
+    said = reference.predict_proba(X)
+    wanted = np.stack([said[train.track == number].mean(axis=0) for number in range(24)])
+    assert probabilities(logits, "single") == pytest.approx(wanted, abs=1e-4)
+    assert np.array_equal(track, np.arange(24))
+    plain, _ = fitted("probe", PROBE, replace(recipe, artist_exponent=0.0), train=train)
+    assert answers(plain, train, CPU)[0] != pytest.approx(logits, abs=1e-2)
+
+
+def test_a_probe_of_windows_learns_tags() -> None:
+    data = parts(TAGS, noise=0.4)
+    torch.manual_seed(0)
+    network, _ = fitted("probe", {**PROBE, "rows": "embedding", "kind": "multi"}, Fit(), train=data.train)
+    logits, _ = answers(network, data.train, CPU)
+    assert roc_auc_score(data.train.targets, probabilities(logits, "multi")) > 0.7
+
+
+def test_class_weights_of_an_svm_are_those_of_scikit_learn() -> None:
+    train = parts().train
+    few = replace(train, targets=np.where(np.arange(24) < 15, 0, train.targets))
+    network, _ = fitted("svm", SVM, Fit(c=2.0, class_weights=True), train=few)
+    reference = make_pipeline(StandardScaler(), SVC(C=2.0, gamma="auto", class_weight="balanced"))
+    reference.fit(statistics(everything(few)), few.targets[few.track])
+    logits, _ = answers(network, few, CPU)
+    assert logits == pytest.approx(reference.decision_function(statistics(everything(few))), abs=1e-2)
 
 
 def test_rows_that_are_there_are_not_computed_again() -> None:
@@ -185,7 +234,12 @@ def test_a_label_without_an_example_is_one_line() -> None:
 
 def test_what_scikit_learn_cannot_do_is_one_line() -> None:
     mlp = {"head": "mlp", "pca": False, "hidden": [4]}
-    with pytest.raises(TrainingError, match="takes no class weights"):
-        fitted("svm", mlp, Fit(class_weights=True))
+    for labels in (GENRES, TAGS):
+        train = parts(labels).train
+        uneven = replace(train, targets=np.roll(train.targets, 1, axis=0))
+        if labels is GENRES:
+            uneven = replace(train, targets=np.where(np.arange(24) < 9, 0, train.targets))
+        with pytest.raises(TrainingError, match="takes no weights"):
+            fitted("svm", mlp, Fit(class_weights=True), train=uneven)
     with pytest.raises(TrainingError, match="the grid has no values for the head 'mlp'"):
         fitted("svm", mlp, Fit(grid={"c": (1.0,)}), search=True)

@@ -16,8 +16,10 @@ from small_examples import GENRES, TAGS, parts, small
 from torch import nn
 
 from genretag.errors import TrainingError
-from genretag.labels import Kind
+from genretag.labels import Kind, LabelSet
+from genretag.models.presets import PRESETS
 from genretag.models.records import Recipe
+from genretag.models.registry import build
 from genretag.models.standardise import measure
 from genretag.training.batches import truth_of
 from genretag.training.distributed import World
@@ -86,6 +88,23 @@ def test_one_seed_one_result(changes: dict[str, Any]) -> None:
         torch.rand(5)  # what others draw must not matter
     assert results[0] == results[1]
     assert results[0] != results[2]
+
+
+@pytest.mark.parametrize("labels", [GENRES, TAGS], ids=["single", "multi"])
+@pytest.mark.parametrize("name", [name for name, one in PRESETS.items() if one.fit == "gradient"])
+def test_every_preset_takes_a_step(name: str, labels: LabelSet) -> None:
+    """All of its layers learn, with its own recipe, and what it says of the valid part are numbers."""
+    one = PRESETS[name]
+    data = parts(labels, windows=1, shape=one.features.shape, sizes={"train": 3, "valid": 1, "test": 1})
+    torch.manual_seed(0)
+    network = build(name, {}, len(labels))
+    before = {key: parameter.detach().clone() for key, parameter in network.named_parameters()}
+    assert isinstance(one.recipe, Recipe)
+    history = fit(network, data, replace(one.recipe, epochs=1, batch_size=3))
+    still = [key for key, parameter in network.named_parameters() if torch.equal(parameter, before[key])]
+    # Of the reverse direction the last step has read one frame only, as published.
+    assert set(still) <= {"cells.weight_hh_l1_reverse"} if name == "bilstm" else not still
+    assert np.isfinite(known(history, "valid_loss")).all()
 
 
 def test_the_callers_random_numbers_are_left_alone() -> None:
@@ -193,12 +212,14 @@ def test_a_loss_that_is_no_number(tmp_path: Path, monitor: str) -> None:
 
 
 def test_resuming_takes_the_steps_that_were_left(tmp_path: Path) -> None:
-    """Stopped after every epoch and in the middle of some, with momentum, a schedule and dropout."""
-    recipe = replace(
-        RECIPE, epochs=4, schedule="halve-on-plateau", schedule_options={"patience": 1}, patience=3
-    )
+    """Stopped at ends of epochs and between, with momentum, dropout, and a schedule that remembers."""
+    schedule = {"schedule": "halve-on-plateau", "schedule_options": {"patience": 1}}
+    recipe = replace(RECIPE, epochs=20, learning_rate=0.1, patience=4, **schedule)  # type: ignore[arg-type]
+    data = parts(noise=3.0)
     whole = small()
-    wanted = fit(whole, parts(), recipe, seed=1)
+    wanted = fit(whole, data, recipe, seed=1)
+    assert len({epoch.learning_rate for epoch in wanted.epochs}) > 2
+    assert wanted.ended == "patience"
 
     class Stopping(Nobody):
         def __init__(self, after: int) -> None:
@@ -209,12 +230,12 @@ def test_resuming_takes_the_steps_that_were_left(tmp_path: Path) -> None:
             if self.left == 0:
                 os.kill(os.getpid(), signal.SIGINT)
 
-    for after in (1, 2, 5, 3, 4, 1, 5, 1, 100):
+    for after in (1, 2, 5, 3, 4, 1, 5, 6, 5, 1, 35, 100):
         network = small(seed=9)  # what it begins with comes from the state
         if after == 1 and not (tmp_path / STATE).exists():
             network = small()
         history = fit(
-            network, parts(), recipe, Stopping(after), seed=1, folder=tmp_path, resume=True, about={"a": 1}
+            network, data, recipe, Stopping(after), seed=1, folder=tmp_path, resume=True, about={"a": 1}
         )
         if history.ended != "interrupted":
             break

@@ -54,6 +54,22 @@ def assert_apart(plan: SplitPlan, data: Dataset, what: str) -> None:
         assert not (one & other) - {None}
 
 
+@pytest.mark.parametrize("kind", ["artist", "track", "official", "segment"])
+def test_a_valid_part_can_be_left_out(kind: SplitKind) -> None:
+    clips = [clip(f"{n}", "AB"[n % 2], f"{n // 3}", "test" if n > 20 else "train") for n in range(30)]
+    data = dataset(clips, official="listed")
+    plan = make_split(data, kind, fractions=(0.7, 0.0, 0.3))
+    if kind == "segment":
+        assert not len(plan.windows("valid", "0", 28))
+        assert len(plan.windows("train", "0", 28)) == 20
+    else:
+        assert plan.parts["valid"] == ()
+        assert len(plan.parts["train"]) + len(plan.parts["test"]) == 30
+    if kind == "official":
+        assert plan.parts["train"] == tuple(range(21))
+        assert make_split(data, kind).parts["valid"]
+
+
 def test_without_a_list_clips_are_grouped_by_artist_and_labels_kept_in_proportion() -> None:
     data = library()
     plan = make_split(data)
@@ -297,7 +313,8 @@ def test_a_label_with_a_single_artist_is_one_line() -> None:
         (dataset([clip("1", "A", "Ann"), clip("2", "B", "Ann")], kind="multi"), {}, "too few artists"),
         (library(), {"folds": 1}, "2 folds or more"),
         (library(), {"folds": 3, "fold": 3}, "fold 3 of 3"),
-        (library(), {"fractions": (0.9, 0.0, 0.1)}, "must be above 0 .* and add up to 1"),
+        (library(), {"fractions": (0.0, 0.9, 0.1)}, "must be above 0 .* and add up to 1"),
+        (library(), {"fractions": (1.0, -0.1, 0.1)}, "must be above 0 .* and add up to 1"),
         (library(), {"fractions": (0.5, 0.1, 0.1)}, "must be above 0 .* and add up to 1"),
     ],
 )

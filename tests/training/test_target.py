@@ -67,6 +67,13 @@ def test_the_part_that_chose_the_model_flatters_it(
     assert origin(meta, gtzan, "test") == Origin(True, None)
 
 
+def test_what_folds_inside_train_decided_does_not_flatter_valid(gtzan: Dataset) -> None:
+    meta = dataclasses.replace(trained(gtzan), thresholds={"rock": 0.5})
+    assert "the thresholds" in (origin(meta, gtzan, "valid").note or "")
+    inside = dataclasses.replace(meta, extra={**meta.extra, "inner_folds": 10})
+    assert origin(inside, gtzan, "valid") == Origin(True, None)
+
+
 @pytest.mark.parametrize("part", ["train", "all"])
 def test_clips_that_trained_the_model_are_called_inflated(gtzan: Dataset, part: Part) -> None:
     found = origin(trained(gtzan), gtzan, part)

@@ -22,7 +22,7 @@ def tag(
         list[Path] | None, typer.Argument(metavar="PATH", help="Files and folders.", show_default=False)
     ] = None,
     *,
-    model: Annotated[str, typer.Option(metavar="NAME|FILE", help="See `genretag models`.")] = "musicnn-msd",
+    model: Annotated[str, typer.Option(metavar="NAME|FILE", help="See `genretag models`.")] = "auto",
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Show, but write nothing.")] = False,
     plan: Annotated[
         Path | None,

@@ -48,6 +48,14 @@ def train(
     final: Annotated[
         bool, typer.Option("--final", help="With --folds, also train once more and keep the weights.")
     ] = False,
+    inner_folds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K",
+            min=2,
+            help="Calibrate a fitted preset on K folds by artist inside the train part, and not on valid.",
+        ),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(metavar="N", min=1, help="Default: the preset's.")] = None,
     batch_size: Annotated[
         str,
@@ -99,6 +107,10 @@ def train(
             help="Another value in the preset's architecture or recipe; may be repeated.",
         ),
     ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What the checkpoint calls itself.")
+    ] = None,
+    licence: Annotated[str, typer.Option(metavar="TEXT", help="Its licence, for the checkpoint.")] = "",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where a training in the same folder was stopped.")
     ] = False,
@@ -134,6 +146,7 @@ def train(
         split=None if split is None else options.one_of(split, get_args(SplitKind), "--split"),
         folds=folds,
         final=final,
+        inner_folds=inner_folds,
         seed=seed,
         epochs=epochs,
         batch_size=options.positive(batch_size, "--batch-size"),
@@ -146,6 +159,8 @@ def train(
         grid=grid,
         init=init,
         freeze=freeze,
+        name=name,
+        licence=licence,
         resume=resume,
         device=device,
         precision=options.one_of(precision, get_args(training.PrecisionName), "--precision"),

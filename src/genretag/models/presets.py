@@ -304,3 +304,17 @@ PRESETS: dict[str, Preset] = {
         *FITTED_PRESETS,
     )
 }
+
+_PROBE = PRESETS["probe"]
+# Architectures that are put together from trained ones: checkpoints name them, nothing trains them.
+COMPOSED: dict[str, Preset] = {
+    "two-level": replace(
+        _PROBE,
+        name="two-level",
+        summary="broad genres by a probe, and all that its base says beside them",
+        network="two_level:TwoLevel",
+        features=MUSICNN_FEATURES,
+        config={**_PROBE.config, "broad": 10, "temperature": 1.0},
+        search={},
+    )
+}

@@ -6,17 +6,18 @@ Source: G. Alain, Y. Bengio, "Understanding intermediate layers using linear cla
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from genretag.errors import ModelError
+from genretag.labels import Kind
 from genretag.models.classical import Decision
-
-SMALLEST = 1e-6  # of a score, before its logit is taken
 
 
 class Probe(nn.Module):
@@ -24,11 +25,15 @@ class Probe(nn.Module):
 
     The base is the network of preset `base_preset` with `base_config` and `base_labels` outputs, whose
     tensors belong to this module ("base." in a checkpoint); `base` only names where they came from. `rows`
-    are the base's "scores" (its probabilities, by `base_kind` and `base_temperature`) or its "embedding".
-    `statistics` over windows are "mean", "std", "max", "min" or percentiles such as "p25"; with `logit`,
-    scores are first mapped to their logits. `head` and `pca` are those of Decision.
+    are the base's "scores" (its probabilities, by `base_kind` and `base_temperature`) or its "embedding";
+    with `logit`, a score p is heard as log((p + offset) / (1 - p + offset)). `head` and `pca` are those of
+    Decision.
 
-    scikit-learn fits on what `summary` gives; `adopt` takes the result over.
+    The head judges `statistics` over the windows ("mean", "std", "max", "min" or percentiles such as "p25").
+    Without any it judges each window, and the track's probabilities are the mean of the windows': softmax for
+    labels of `kind` "single", sigmoid for "multi". The logits are those that give this mean.
+
+    scikit-learn fits on what `summary` gives or, without statistics, `heard`; `adopt` takes the result over.
     """
 
     def __init__(
@@ -40,11 +45,13 @@ class Probe(nn.Module):
         base_preset: str = "musicnn",
         base_config: Mapping[str, Any] | None = None,
         base_labels: int = 50,
-        base_kind: Literal["single", "multi"] = "multi",
+        base_kind: Kind = "multi",
         base_temperature: float = 1.0,
         rows: Literal["scores", "embedding"] = "scores",
-        logit: bool = False,
-        statistics: Sequence[str] = ("mean", "std", "max"),
+        logit: bool = True,
+        offset: float = 1e-3,
+        statistics: Sequence[str] = (),
+        kind: Kind = "single",
         head: str = "linear",
         pca: bool = False,
         hidden: Sequence[int] = (),
@@ -55,21 +62,21 @@ class Probe(nn.Module):
         super().__init__()
         if rows not in ("scores", "embedding"):
             raise ValueError(f"rows must be scores or embedding, not {rows!r}")
-        if logit and rows != "scores":
-            raise ValueError("logit is for rows of scores")
-        self.kind, self.temperature = base_kind, base_temperature
-        self.from_scores, self.logit = rows == "scores", logit
+        if not offset > 0:
+            raise ValueError(f"offset must be above 0, not {offset!r}")
+        self.base_kind, self.base_temperature = base_kind, base_temperature
+        self.from_scores, self.kind = rows == "scores", kind
+        self.offset = offset if logit and self.from_scores else None
         self.statistics = tuple(_statistic(name) for name in statistics)
         self.base = build_network(base_preset, base_config or {}, base_labels, shape)
         self.width = base_labels if self.from_scores else _embedding_width(self.base, base_preset)
-        columns = self.width * len(self.statistics)
+        columns = self.width * max(1, len(self.statistics))
         self.decision = Decision(columns, labels, head, components=pca, layers=len(hidden) + 1)
         self.requires_grad_(False).eval()
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits (windows, labels) of every window taken for a track of its own."""
-        logits: Tensor = self.decision(self.summary(self.rows(features).unsqueeze(1)))
-        return logits
+        return self._judged(self.rows(features).unsqueeze(1))
 
     def rows(self, features: Tensor) -> Tensor:
         """What the base says of each window: (windows, width)."""
@@ -77,19 +84,36 @@ class Probe(nn.Module):
             embed: Any = self.base.embed
             embedding: Tensor = embed(features)
             return embedding
-        logits: Tensor = self.base(features) / self.temperature
-        return logits.softmax(dim=1) if self.kind == "single" else logits.sigmoid()
+        logits: Tensor = self.base(features) / self.base_temperature
+        return logits.softmax(dim=1) if self.base_kind == "single" else logits.sigmoid()
 
     def track(self, rows: Tensor) -> Tensor:
         """Logits (labels,) of a track from the rows of its windows (windows, width)."""
-        logits: Tensor = self.decision(self.summary(rows.unsqueeze(0)))[0]
-        return logits
+        return self._judged(rows.unsqueeze(0))[0]
+
+    def heard(self, rows: Tensor) -> Tensor:
+        """Rows as the head hears them, in the same shape."""
+        if self.offset is None:
+            return rows
+        odds = (rows + self.offset) / (1.0 - rows + self.offset)
+        return odds.log()
 
     def summary(self, rows: Tensor) -> Tensor:
         """Statistics over the windows of tracks: (tracks, windows, width) to (tracks, width x statistics)."""
-        if self.logit:
-            rows = rows.clamp(SMALLEST, 1.0 - SMALLEST).logit()
+        rows = self.heard(rows)
         return torch.cat([_over_windows(rows, statistic) for statistic in self.statistics], dim=1)
+
+    def _judged(self, rows: Tensor) -> Tensor:
+        """Logits (tracks, labels) from (tracks, windows, width)."""
+        if self.statistics:
+            logits: Tensor = self.decision(self.summary(rows))
+            return logits
+        tracks, windows = rows.shape[:2]
+        of_windows = self.decision(self.heard(rows).flatten(0, 1)).unflatten(0, (tracks, windows))
+        if self.kind == "single":
+            log_sum: Tensor = of_windows.log_softmax(dim=2).logsumexp(dim=1)
+            return log_sum - math.log(windows)
+        return F.logsigmoid(of_windows).logsumexp(dim=1) - F.logsigmoid(-of_windows).logsumexp(dim=1)
 
     def train(self, mode: bool = True) -> Probe:
         """Nothing here changes in training: batch-norm and dropout of the base stay as in use."""

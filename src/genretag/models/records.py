@@ -38,13 +38,18 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Fit:
-    """How scikit-learn fits the last layers of a preset on the rows that its `embed` (or `summary`) gives.
+    """How scikit-learn fits the last layers of a preset on the rows that its network gives.
 
     Rows are standardised; where the configuration has `pca`, reduced to the principal components that hold
     `variance` of it; then classified by the head that the configuration names. `c` is the inverse strength of
     regularisation of the SVMs and the linear head, `gamma` the width of the RBF kernel (None: 1 / columns, as
     scikit-learn's "auto"), `alpha` the L2 penalty of the MLP. `grid` holds the values that a grid search
     tries.
+
+    With `class_weights` every label has the same total weight. Of single labels, a clip weighs
+    n ** -`artist_exponent` where its artist has n clips: 0 takes clips for equal, 1 artists. A model that
+    judges each window of a track learns from every `window_step`-th of them, which share the weight of their
+    clip.
     """
 
     c: float = 1.0
@@ -52,6 +57,8 @@ class Fit:
     alpha: float = 0.01
     variance: float = 0.9
     class_weights: bool = False
+    artist_exponent: float = 0.0
+    window_step: int = 1
     grid: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 

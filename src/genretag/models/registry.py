@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from genretag.audio.features import FeatureSpec
 from genretag.errors import CheckpointError, ModelError
-from genretag.models.presets import PRESETS
+from genretag.models.presets import COMPOSED, PRESETS
 from genretag.models.records import Fit, Preset, Recipe
 
 if TYPE_CHECKING:
@@ -27,9 +27,14 @@ def preset(name: str) -> Preset:
     return PRESETS[name]
 
 
+def architecture(name: str) -> Preset:
+    """The preset of a checkpoint: one that can be trained, or one that is composed of trained ones."""
+    return COMPOSED[name] if name in COMPOSED else preset(name)
+
+
 def is_track_model(preset_name: str) -> bool:
     """Whether a model judges all windows of a track together: it has `rows` and `track` beside `forward`."""
-    return preset(preset_name).aggregation == "head"
+    return architecture(preset_name).aggregation == "head"
 
 
 def configured(preset_name: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], Recipe | Fit]:
@@ -61,14 +66,14 @@ def build(
 
     `features` are the preset's own unless given. ModelError for an argument that the preset does not have.
     """
-    return build_network(preset_name, config, labels, (features or preset(preset_name).features).shape)
+    return build_network(preset_name, config, labels, (features or architecture(preset_name).features).shape)
 
 
 def build_network(
     preset_name: str, config: Mapping[str, Any], labels: int, shape: tuple[int, ...]
 ) -> nn.Module:
     """`build` for windows of features of a shape."""
-    chosen = preset(preset_name)
+    chosen = architecture(preset_name)
     if unknown := set(config) - set(chosen.config):
         raise ModelError(f"preset {preset_name} has no option {sorted(unknown)[0]!r}")
     module, network = chosen.network.split(":")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from genretag.labels import LabelSet
+from genretag.labels import LabelSet, parents
 
 # Where a multi-label checkpoint carries no calibrated threshold for a label.
 DEFAULT_THRESHOLD = 0.5
@@ -44,21 +44,64 @@ def decide(
     Only labels that are genres count; labels that mean the same genre ("classic", "classical") share
     their best score. A genre needs its label's threshold; the best one also needs `min_confidence`.
     Single-label sets have no calibrated thresholds: the best genre wins unless the rule says otherwise.
+
+    A set of two levels is decided from above. The broad genre is the best of its broad labels, or a genre
+    that these lack: one without a parent whose own label reaches its threshold ("Electronic" beside GTZAN's
+    ten; a threshold of the rule's cannot lower this one). Without a broad genre nothing is written. Labels of
+    finer genres follow where they reach their thresholds and descend from the broad one.
     """
-    confidence = 0.0
-    sure: dict[str, float] = {}
-    for label, score in zip(labels.names, scores.tolist(), strict=True):
-        genre = labels.genre(label)
-        if genre is None:
-            continue
-        confidence = max(confidence, score)
-        if score >= _threshold(label, labels, thresholds, rule):
-            sure[genre] = max(score, sure.get(genre, 0.0))
-    ranked = sorted(sure, key=lambda genre: -sure[genre])
-    if not ranked or sure[ranked[0]] < rule.min_confidence:
-        return Decision((), confidence)
+    named = dict(zip(labels.names, scores.tolist(), strict=True))
+    asked = {label: _threshold(label, labels, thresholds, rule) for label in labels.genres}
     task = rule.task or labels.kind
-    return Decision(tuple(ranked[: 1 if task == "single" else rule.top]), sure[ranked[0]])
+    if labels.broad:
+        ranked, best = _two_levels(named, asked, thresholds, labels)
+    else:
+        sure = _best_of_each(
+            [label for label in labels.genres if named[label] >= asked[label]], named, labels
+        )
+        ranked = list(sure)
+        best = max((named[label] for label in labels.genres), default=0.0)
+        best = sure[ranked[0]] if ranked else best
+    if not ranked or best < rule.min_confidence:
+        return Decision((), best)
+    return Decision(tuple(ranked[: 1 if task == "single" else rule.top]), best)
+
+
+def _two_levels(
+    named: Mapping[str, float],
+    asked: Mapping[str, float],
+    calibrated: Mapping[str, float],
+    labels: LabelSet,
+) -> tuple[list[str], float]:
+    """Broad genre and what refines it, with the score of the broad one."""
+    winner = max(labels.broad, key=lambda label: named[label])
+    chosen, score = labels.genres[winner], named[winner]
+    sure = score >= asked[winner]
+    covered = {labels.genres[label] for label in labels.broad}
+    finer = [label for label in labels.genres if label not in labels.broad and named[label] >= asked[label]]
+    others = [
+        label
+        for label in finer
+        if labels.genres[label] not in covered
+        and not parents(labels.genres[label])
+        and named[label] >= calibrated.get(label, DEFAULT_THRESHOLD)
+    ]
+    if others:
+        other = max(others, key=lambda label: named[label])
+        chosen, score, sure = labels.genres[other], named[other], True
+    if not sure:
+        return [], score
+    refining = [label for label in finer if chosen in parents(labels.genres[label])]
+    return [chosen, *_best_of_each(refining, named, labels)], score
+
+
+def _best_of_each(chosen: Iterable[str], named: Mapping[str, float], labels: LabelSet) -> dict[str, float]:
+    """Genres of these labels, the highest score first; several labels of one genre give their best."""
+    best: dict[str, float] = {}
+    for label in chosen:
+        genre = labels.genres[label]
+        best[genre] = max(named[label], best.get(genre, 0.0))
+    return dict(sorted(best.items(), key=lambda item: -item[1]))
 
 
 def _threshold(label: str, labels: LabelSet, thresholds: Mapping[str, float], rule: DecisionRule) -> float:

@@ -31,7 +31,7 @@ _LASTING = frozenset({"empty", "not-audio", "decode-failed", "too-short", "silen
 class TagOptions:
     """Everything that `genretag tag` can be told about a run."""
 
-    model: str = "musicnn-msd"
+    model: str = "auto"
     write: bool = True
     existing: Existing = Existing.KEEP
     rule: DecisionRule = field(default_factory=DecisionRule)

@@ -84,7 +84,13 @@ def joined(device: str) -> Iterator[World]:
     own = find_device(f"cuda:{local}" if device in ("auto", "cuda") and torch.cuda.is_available() else device)
     if own.type == "cuda":
         torch.cuda.set_device(own)
-    dist.init_process_group("nccl" if own.type == "cuda" else "gloo", timeout=PATIENCE)
+    try:
+        dist.init_process_group("nccl" if own.type == "cuda" else "gloo", timeout=PATIENCE)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise TrainingError(
+            f"the {size} processes cannot be joined ({reason}); start them by torchrun"
+        ) from None
     try:
         yield World(own, rank, size)
     finally:

@@ -24,18 +24,29 @@ def calibrated(network: nn.Module, meta: CheckpointMeta, valid: Examples, world:
     Tracks of the part that have no window do not count.
     """
     logits, track = answers(network, valid, world)
+    return calibrated_on(meta, valid, logits, track, f"{meta.dataset} {meta.split} valid")
+
+
+def calibrated_on(
+    meta: CheckpointMeta,
+    examples: Examples,
+    logits: NDArray[np.float32],
+    track: NDArray[np.intp],
+    on: str,
+) -> CheckpointMeta:
+    """The description with what logits (rows, labels) of tracks (rows,) say of examples that `on` names."""
     there, track = np.unique(track, return_inverse=True)
-    truth = truth_of(valid)[there] > 0  # (tracks, labels)
-    kind = valid.labels.kind
+    truth = truth_of(examples)[there] > 0  # (tracks, labels)
+    kind = examples.labels.kind
     temperature = fit_temperature(logits.astype(np.float64), truth, kind, track)
     probs = probabilities(logits, kind, temperature)
     mean: Floats = sum_by_track(probs, track, len(there)) / np.bincount(track)[:, None]
-    thresholds = {} if kind == "single" else best_thresholds(mean, truth, valid.labels.names)
+    thresholds = {} if kind == "single" else best_thresholds(mean, truth, examples.labels.names)
     measured = evaluate_scores(
-        valid.targets[there],
+        examples.targets[there],
         probs,
         track,
-        valid.labels,
+        examples.labels,
         model=meta.name,
         dataset=meta.dataset or "",
         split="valid",
@@ -48,7 +59,7 @@ def calibrated(network: nn.Module, meta: CheckpointMeta, valid: Examples, world:
         for name in ("accuracy", "macro_f1", "roc_auc", "pr_auc")
         if (value := getattr(measured, name)) is not None
     }
-    about = {"on": f"{meta.dataset} {meta.split} valid", "tracks": len(there)}
+    about = {"on": on, "tracks": len(there)}
     return replace(meta, temperature=temperature, thresholds=thresholds, scores={**about, **scores})
 
 

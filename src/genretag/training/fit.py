@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
@@ -29,7 +30,7 @@ from genretag.models.records import Fit
 from genretag.training.batches import truth_of
 from genretag.training.distributed import World
 from genretag.training.examples import Examples
-from genretag.training.forward import rows_of, summaries
+from genretag.training.forward import by_track, of_tracks, rows_of
 from genretag.training.grouping import cut_folds
 
 FOLDS = 5
@@ -41,7 +42,8 @@ _PARAMETERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 }
 # Of the MLP head in the FMA report that `presets` names.
 _MLP = {"batch_size": 32, "learning_rate_init": 1e-4, "max_iter": 200, "early_stopping": True}
-_LINEAR_ITERATIONS = 5000
+# With scikit-learn's own tolerance, weights are still on their way in the second digit.
+_LINEAR = {"max_iter": 5000, "tol": 1e-6}
 
 
 @dataclass(frozen=True)
@@ -71,43 +73,98 @@ def fit_classical(
     part may hold features, or the rows that the network makes of them. TrainingError where a single label has
     no example.
     """
-    rows, truth, groups = _training_rows(network, train, world)
+    lesson = _lesson(network, train, recipe, world)
     single = train.labels.kind == "single"
-    missing = np.flatnonzero(~np.any(truth, axis=0))
+    missing = np.flatnonzero(~np.any(lesson.truth, axis=0))
     if single and len(missing):
         name = train.labels.names[missing[0]]
         raise TrainingError(f"no clip of the train part is {name!r}, so it cannot be learnt")
-    wanted = truth.argmax(axis=1) if single else truth.astype(np.int64)
     found = None
     with tempfile.TemporaryDirectory(prefix="genretag-") as memory, _quiet():
         pipeline = _pipeline(recipe, config, train.labels, seed, memory if search else None)
-        if search:
-            pipeline, found = _searched(
-                pipeline, recipe, config, train.labels, rows, wanted, truth, groups, seed
+        if lesson.weights is not None and isinstance(pipeline["classifier"], MLPClassifier):
+            raise TrainingError(
+                "scikit-learn's MLP takes no weights; give --no-class-weights and --set artist_exponent=0"
             )
+        if search:
+            pipeline, found = _searched(pipeline, recipe, config, train.labels, lesson, seed)
         else:
-            pipeline.fit(rows, wanted)
+            pipeline.fit(lesson.rows, lesson.wanted, **lesson.more)
         adopt: Any = network.adopt
         adopt(pipeline)
     return found
 
 
-def _training_rows(
-    network: nn.Module, train: Examples, world: World
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
-    """What scikit-learn learns from, what is true of it, and which rows belong together."""
-    rows, truth = rows_of(network, train, world), truth_of(train)
+@dataclass(frozen=True, eq=False)
+class _Lesson:
+    """What scikit-learn learns from, each with a first axis of rows: windows or tracks.
+
+    `truth` (rows, labels); `groups` (rows,) belong together; `weights` (rows,) or None where all are equal.
+    """
+
+    rows: NDArray[np.floating]
+    truth: NDArray[np.float32]
+    groups: NDArray[np.int64]
+    weights: NDArray[np.float64] | None
+    single: bool
+
+    @property
+    def wanted(self) -> NDArray[np.int64]:
+        return self.truth.argmax(axis=1) if self.single else self.truth.astype(np.int64)
+
+    @property
+    def more(self) -> dict[str, Any]:
+        """What a pipeline is to be given beside rows and truth."""
+        return {} if self.weights is None else {"classifier__sample_weight": self.weights}
+
+
+def _lesson(network: nn.Module, train: Examples, recipe: Fit, world: World) -> _Lesson:
+    given: Any = network
+    rows: NDArray[np.floating] = rows_of(network, train, world)
+    own, share = train.track, np.ones(len(train.track))
+    if hasattr(network, "track") and given.statistics:
+        rows = of_tracks(network, lambda part: given.summary(part.unsqueeze(0))[0], rows, train, world)
+        own = np.unique(train.track)
+        share = np.ones(len(own))
+    elif hasattr(network, "track"):
+        windows = [mine[:: recipe.window_step] for mine in by_track(train)]
+        chosen = np.concatenate(windows)
+        rows = given.heard(torch.from_numpy(rows[chosen]).double()).numpy()
+        own = train.track[chosen]
+        share = np.repeat([1 / len(mine) for mine in windows], [len(mine) for mine in windows])
     groups = np.arange(len(train.ids)) if train.groups is None else train.groups
-    if hasattr(network, "summary"):
-        there = np.unique(train.track)
-        return summaries(network, rows, train, world), truth[there], groups[there]
-    return rows, truth[train.track], groups[train.track]
+    single = train.labels.kind == "single"
+    weights = _weights(recipe, train.targets[own], groups[own], own, share) if single else None
+    return _Lesson(rows, truth_of(train)[own], groups[own], weights, single)
+
+
+def _weights(
+    recipe: Fit,
+    labels: NDArray[Any],
+    groups: NDArray[np.int64],
+    own: NDArray[np.int64],
+    share: NDArray[np.float64],
+) -> NDArray[np.float64] | None:
+    """Weights of rows with single `labels`, of the tracks `own`, each row a `share` of what a track counts.
+
+    They add up to what the shares add up to. None where all are 1.
+    """
+    _, first = np.unique(own, return_index=True)
+    known, artist = np.unique(groups, return_inverse=True)
+    clips = np.bincount(artist[first], minlength=len(known))
+    weights = clips[artist] ** -recipe.artist_exponent * share
+    if recipe.class_weights:
+        weights /= np.bincount(labels, weights)[labels]
+    weights *= share.sum() / weights.sum()
+    return None if np.allclose(weights, 1.0) else weights
 
 
 def _pipeline(
     recipe: Fit, config: Mapping[str, Any], labels: LabelSet, seed: int, memory: str | None
 ) -> Pipeline:
-    classifier = _classifier(recipe, config, seed)
+    # Of a single label, weights of rows do what class weights do.
+    weights = "balanced" if recipe.class_weights and labels.kind == "multi" else None
+    classifier = _classifier(recipe, config, weights, seed)
     if labels.kind == "multi" and not isinstance(classifier, MLPClassifier):
         classifier = OneVsRestClassifier(classifier)
     steps: list[tuple[str, Any]] = [("scaler", StandardScaler())]
@@ -116,8 +173,7 @@ def _pipeline(
     return Pipeline([*steps, ("classifier", classifier)], memory=memory)
 
 
-def _classifier(recipe: Fit, config: Mapping[str, Any], seed: int) -> Any:
-    weights = "balanced" if recipe.class_weights else None
+def _classifier(recipe: Fit, config: Mapping[str, Any], weights: str | None, seed: int) -> Any:
     match config["head"]:
         case "svm-rbf":
             gamma = "auto" if recipe.gamma is None else recipe.gamma
@@ -125,9 +181,9 @@ def _classifier(recipe: Fit, config: Mapping[str, Any], seed: int) -> Any:
         case "svm-linear":
             return SVC(C=recipe.c, kernel="linear", class_weight=weights)
         case "linear":
-            return LogisticRegression(C=recipe.c, class_weight=weights, max_iter=_LINEAR_ITERATIONS)
+            return LogisticRegression(C=recipe.c, class_weight=weights, **_LINEAR)
     if weights:
-        raise TrainingError("scikit-learn's MLP takes no class weights; leave out --class-weights")
+        raise TrainingError("scikit-learn's MLP takes no weights; give --no-class-weights")
     return MLPClassifier(tuple(config["hidden"]), alpha=recipe.alpha, random_state=seed, **_MLP)
 
 
@@ -136,10 +192,7 @@ def _searched(
     recipe: Fit,
     config: Mapping[str, Any],
     labels: LabelSet,
-    rows: NDArray[np.float32],
-    wanted: NDArray[np.int64],
-    truth: NDArray[np.float32],
-    groups: NDArray[np.int64],
+    lesson: _Lesson,
     seed: int,
 ) -> tuple[Pipeline, Search]:
     """The pipeline of the best values of the grid, fitted to all rows."""
@@ -149,7 +202,8 @@ def _searched(
     }
     if not names:
         raise TrainingError(f"the grid has no values for the head {config['head']!r}; leave out --grid")
-    folds = cut_folds(_strata(truth), groups, min(FOLDS, len(np.unique(groups))), seed)
+    groups = lesson.groups
+    folds = cut_folds(strata_of_truth(lesson.truth), groups, min(FOLDS, len(np.unique(groups))), seed)
     grid = GridSearchCV(
         pipeline,
         {names[name]: list(recipe.grid[name]) for name in names},
@@ -157,14 +211,14 @@ def _searched(
         cv=[(np.flatnonzero(~fold), np.flatnonzero(fold)) for fold in folds],
         error_score="raise",
     )
-    grid.fit(rows, wanted)
+    grid.fit(lesson.rows, lesson.wanted, **lesson.more)
     chosen = {name: grid.best_params_[names[name]] for name in names}
     return grid.best_estimator_, Search(
         chosen, float(grid.best_score_), len(grid.cv_results_["params"]), len(folds)
     )
 
 
-def _strata(truth: NDArray[np.float32]) -> NDArray[np.int64]:
+def strata_of_truth(truth: NDArray[np.float32]) -> NDArray[np.int64]:
     """The label of each row or, of several, the rarest; rows without one are the last stratum."""
     rarity = np.where(truth > 0, -truth.sum(axis=0), -np.inf)
     strata: NDArray[np.int64] = np.where(truth.any(axis=1), rarity.argmax(axis=1), truth.shape[1])

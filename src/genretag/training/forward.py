@@ -23,8 +23,8 @@ from genretag.training.metrics import sum_by_track
 
 Precision = torch.dtype  # of the arithmetic: float32, or a half one on GPUs
 
-CPU_BATCH = 8  # windows; larger ones fall out of the cache
-GPU_BATCH = 256
+CPU_BATCH = 4  # windows; what lies between the layers of more falls out of a core's cache
+GPU_BATCH = 64
 
 
 def every_window(
@@ -70,18 +70,25 @@ def rows_of(network: nn.Module, examples: Examples, world: World) -> NDArray[np.
     return every_window(network, make, examples, world)
 
 
-def summaries(
-    network: nn.Module, rows: NDArray[np.float32], examples: Examples, world: World
-) -> NDArray[np.float32]:
-    """What a track model makes of the rows of every track that has any: float32 (tracks, columns)."""
-    summary: Any = network.summary
+def by_track(examples: Examples) -> list[NDArray[np.intp]]:
+    """Indices of the windows of every track that has any."""
     order = np.argsort(examples.track, kind="stable")
     _, starts = np.unique(examples.track[order], return_index=True)
-    found = []
+    return np.split(order, starts[1:])
+
+
+def of_tracks(
+    network: nn.Module,
+    of: Callable[[Tensor], Tensor],
+    rows: NDArray[np.float32],
+    examples: Examples,
+    world: World,
+) -> NDArray[np.float32]:
+    """`of` (a method of a track model) of the rows of every track that has any: float32 (tracks, columns)."""
     with evaluating(network), torch.inference_mode():
-        for mine in np.split(order, starts[1:]):
-            of_track = torch.from_numpy(rows[mine]).to(world.device).unsqueeze(0)
-            found.append(summary(of_track)[0].cpu().numpy())
+        found = [
+            of(torch.from_numpy(rows[mine]).to(world.device)).cpu().numpy() for mine in by_track(examples)
+        ]
     return np.stack(found)
 
 
@@ -92,7 +99,7 @@ def answers(
     given: Any = network
     if hasattr(network, "track"):
         rows = rows_of(network, examples, world)
-        return _decided(network, summaries(network, rows, examples, world), world), np.unique(examples.track)
+        return of_tracks(network, given.track, rows, examples, world), np.unique(examples.track)
     own = examples.track.astype(np.intp)
     if hasattr(network, "decision"):
         return _decided(network, rows_of(network, examples, world), world), own

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from genretag.errors import TrainingError
+from genretag.errors import DeviceError, TrainingError
 from genretag.models.records import Recipe
 from genretag.training.augment import Augmentation
 from genretag.training.batches import Batch, Batches, truth_of
@@ -73,7 +73,8 @@ def fit_network(
 
     Without a valid part the last epoch counts as the best. The first Ctrl-C ends the training between two
     steps with everything saved (`History.ended`). TrainingError for a loss that is no number, for a disk that
-    is full and for a state of other settings; the last good state is kept.
+    is full and for a state of other settings, DeviceError where a step does not fit into memory; the last
+    good state is kept.
     """
     if len(parts.train.windows) < 2 or recipe.batch_size < 2 * settings.world.size:
         raise TrainingError(
@@ -83,7 +84,13 @@ def fit_network(
     device = settings.world.device
     gpus = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(gpus), _repeatable(device), StopRequest() as stop:
-        return _Loop(network, parts, recipe, settings, watcher or Nobody(), stop).run()
+        try:
+            return _Loop(network, parts, recipe, settings, watcher or Nobody(), stop).run()
+        except torch.OutOfMemoryError:
+            raise DeviceError(
+                f"{device}: a step of {recipe.batch_size} windows does not fit into its free memory; "
+                f"try --batch-size {max(2, recipe.batch_size // 2)}"
+            ) from None
 
 
 @contextlib.contextmanager

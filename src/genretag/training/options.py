@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from genretag.labels import Kind
-from genretag.training.splits import SplitKind
+from genretag.training.splits import FRACTIONS_WITHOUT_VALID, USUAL_FRACTIONS, SplitKind
 
 Monitor = Literal["calibrated", "loss", "score"]
 PrecisionName = Literal["auto", "float32", "bf16", "fp16"]
@@ -25,7 +25,9 @@ class TrainOptions:
     `transfer.start`. `grid` searches the grid of a fitted preset. With `folds`, that many trainings are
     measured; `final` adds one whose weights are kept. `batch_size` is that of all processes together.
     `fractions` are those of `make_split`. With `measure` "valid" the test part is not looked at: for
-    trainings among which the valid part chooses. `report` False leaves out the report.
+    trainings among which the valid part chooses. `report` False leaves out the report. With `inner_folds`,
+    a fitted preset is calibrated on that many folds of its train part: see `inner.out_of_fold`. `name` and
+    `licence` are what the checkpoint says of itself.
     """
 
     dataset: str
@@ -39,6 +41,7 @@ class TrainOptions:
     fractions: tuple[float, float, float] | None = None
     folds: int | None = None
     final: bool = False
+    inner_folds: int | None = None
     seed: int = 0
     epochs: int | None = None
     batch_size: int | None = None
@@ -53,11 +56,19 @@ class TrainOptions:
     freeze: bool = False
     measure: Literal["test", "valid"] = "test"
     report: bool = True
+    name: str | None = None
+    licence: str = ""
     resume: bool = False
     device: str = "auto"
     precision: PrecisionName = "auto"
     workers: int | None = None
     quiet: bool = False
+
+    @property
+    def shares(self) -> tuple[float, float, float]:
+        """Fractions of train, valid and test; inner folds leave nothing for a valid part to do."""
+        usual = USUAL_FRACTIONS if self.inner_folds is None else FRACTIONS_WITHOUT_VALID
+        return self.fractions or usual
 
     @property
     def folder(self) -> Path:

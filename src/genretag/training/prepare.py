@@ -22,7 +22,7 @@ from genretag.training.distributed import World
 from genretag.training.examples import Parts, load_parts, parts_from_file
 from genretag.training.history import Watcher
 from genretag.training.options import TrainOptions
-from genretag.training.splits import USUAL_FRACTIONS, make_split
+from genretag.training.splits import make_split
 from genretag.training.transfer import probe_base
 
 # Windows without an order in time, of which no later window can be cut.
@@ -71,6 +71,8 @@ def blueprint(options: TrainOptions) -> Blueprint:
         config, features = probe_base(config, features, options.init)
     if isinstance(recipe, Recipe):
         recipe = _with_options(recipe, features, options)
+    elif recipe.window_step < 1:
+        raise TrainingError(f"window_step {recipe.window_step}: give a whole number from 1 up")
     elif options.augment or options.patience is not None:
         raise TrainingError(f"{chosen.name} is fitted, not trained; leave out --augment and --patience")
     plan = Blueprint(chosen, config, recipe, features)
@@ -81,6 +83,8 @@ def blueprint(options: TrainOptions) -> Blueprint:
 
 def _with_options(recipe: Recipe, features: FeatureSpec, options: TrainOptions) -> Recipe:
     """The recipe as the options that are not fields of it leave it; TrainingError for what makes no sense."""
+    if options.inner_folds is not None:
+        raise TrainingError(f"{options.model} is trained by gradient; leave out --inner-folds")
     if options.grid:
         raise TrainingError(f"{options.model} is trained by gradient and has no grid; see genretag tune")
     if options.patience is not None:
@@ -110,8 +114,10 @@ def usual_augmentation(features: FeatureSpec) -> dict[str, dict[str, float]]:
 def open_data(
     options: TrainOptions, plan: Blueprint, world: World, watcher: Watcher
 ) -> tuple[Data, Blueprint]:
-    """The dataset, and the blueprint with the features that its windows are."""
+    """The dataset, and the blueprint with the features that its windows are and the kind of its labels."""
     data, plan = (_audio if options.features is None else _file)(options, plan, world, watcher)
+    if is_track_model(plan.preset.name):
+        plan = replace(plan, config={**plan.config, "kind": data.labels.kind})
     recipe = plan.recipe
     if (
         isinstance(recipe, Recipe)
@@ -127,12 +133,14 @@ def open_data(
 def _audio(options: TrainOptions, plan: Blueprint, world: World, watcher: Watcher) -> tuple[Data, Blueprint]:
     """Windows from the dataset's audio, through the feature cache."""
     dataset = load(options.dataset, options.data, variant=options.variant, task=options.task)
+    for note in dataset.notes:
+        watcher.news(note)
     splits = [
         make_split(
             dataset,
             options.split,
             seed=options.seed,
-            fractions=options.fractions or USUAL_FRACTIONS,
+            fractions=options.shares,
             folds=options.folds,
             fold=number,
         )
@@ -171,7 +179,7 @@ def _file(options: TrainOptions, plan: Blueprint, world: World, watcher: Watcher
             options.data,
             kind=options.split,
             seed=options.seed,
-            fractions=options.fractions or USUAL_FRACTIONS,
+            fractions=options.shares,
             folds=options.folds,
             shape=shape,
             variant=options.variant,

@@ -30,6 +30,7 @@ from genretag.training.finish import calibrated
 from genretag.training.fit import Search, fit_classical
 from genretag.training.history import FILE as HISTORY
 from genretag.training.history import History, Watcher
+from genretag.training.inner import OutOfFold, calibrated_inside, measured_inside, out_of_fold
 from genretag.training.loop import LoopSettings, fit_network
 from genretag.training.metrics import Evaluation
 from genretag.training.options import TrainOptions
@@ -79,6 +80,7 @@ def run(one: Run) -> RunResult | None:
     )
     parts = one.data.parts(one.number, _frozen(network, plan))
     meta = _describe(one, parts, beginning)
+    one.watcher.news(_sizes(parts))
     history, search = _train(one, network, parts, beginning)
     if history is not None and history.ended == "interrupted":
         _keep_what_there_is(one, network, meta, history)
@@ -91,10 +93,16 @@ def run(one: Run) -> RunResult | None:
     about: dict[str, Any] = {"grid": None if search is None else asdict(search)}
     about |= {"epoch": history.best, "ended": history.ended} if history is not None else {}
     meta = replace(meta, extra={**meta.extra, **about})
-    if parts.valid is not None:
+    inside = _inner_folds(one, network, parts, world)
+    if inside is not None:
+        meta = calibrated_inside(meta, inside)
+    elif parts.valid is not None:
         meta = calibrated(network, meta, parts.valid, world)
     checkpoints.save(one.folder / CHECKPOINT, meta, network.state_dict())
-    evaluation = _measured(network, meta, parts, world, options.measure)
+    if inside is not None and parts.valid is None and parts.test is None:
+        evaluation = measured_inside(meta, inside, parts)
+    else:
+        evaluation = _measured(network, meta, parts, world, options.measure)
     if options.report:
         write_report(evaluation, one.folder, history=one.folder / HISTORY if history is not None else None)
     return RunResult(evaluation, one.folder / CHECKPOINT, history)
@@ -111,7 +119,7 @@ def _train(
         )
         if search is not None:
             values = ", ".join(f"{name} {value:g}" for name, value in search.chosen.items())
-            one.watcher.news(f"grid search: {values}, {search.score:.3f} in {search.folds} folds by artist")
+            one.watcher.news(f"grid search: {values}, {search.score:.3f} in {search.folds} folds")
         return None, search
     if not beginning.standardised:
         measure(network, _chunks(parts.train))
@@ -126,6 +134,16 @@ def _train(
         step_frames=one.plan.features.step_frames,
     )
     return fit_network(network, parts, recipe, settings, one.watcher), None
+
+
+def _inner_folds(one: Run, network: nn.Module, parts: Parts, world: World) -> OutOfFold | None:
+    """What the folds inside the train part say, where they are asked for."""
+    recipe, folds = one.plan.recipe, one.options.inner_folds
+    if folds is None or not isinstance(recipe, Fit):
+        return None
+    one.watcher.news(f"{folds} fits to {folds} folds inside the train part, for the calibration")
+    seed = one.options.seed
+    return out_of_fold(network, parts.train, recipe, one.plan.config, world, folds=folds, seed=seed)
 
 
 def _chunks(examples: Examples) -> Iterator[Tensor]:
@@ -229,7 +247,7 @@ def _describe(one: Run, parts: Parts, beginning: Beginning) -> CheckpointMeta:
     dataset = full_name(parts.dataset_name, parts.variant)
     origin = f"trained on {dataset} by genretag {__version__}"
     return CheckpointMeta(
-        name=f"{dataset.replace(':', '-')}-{plan.preset.name}-{options.seed}",
+        name=options.name or f"{dataset.replace(':', '-')}-{plan.preset.name}-{options.seed}",
         preset=plan.preset.name,
         config=dict(plan.config),
         features=plan.features,
@@ -240,6 +258,7 @@ def _describe(one: Run, parts: Parts, beginning: Beginning) -> CheckpointMeta:
         split=parts.split.name,
         split_hash=parts.split.hash,
         seed=options.seed,
+        licence=options.licence,
         origin=origin if beginning.origin is None else f"{origin}, beginning with {beginning.origin}",
         extra={
             "split": {
@@ -256,6 +275,16 @@ def _describe(one: Run, parts: Parts, beginning: Beginning) -> CheckpointMeta:
             },
         },
     )
+
+
+def _sizes(parts: Parts) -> str:
+    """What there is to train and to measure on, in one line."""
+    named = {"train": parts.train, "valid": parts.valid, "test": parts.test}
+    counts = (
+        f"{name} {len(part.ids):,} tracks ({len(part.windows):,} windows)" if part else f"{name} none"
+        for name, part in named.items()
+    )
+    return f"{parts.split.reason}: {', '.join(counts)}"
 
 
 def _settings(one: Run, parts: Parts, beginning: Beginning) -> dict[str, Any]:

@@ -21,6 +21,7 @@ SplitKind = Literal["official", "artist", "track", "segment"]
 TOLERATED = 0.1
 # Of train, valid and test.
 USUAL_FRACTIONS = (0.8, 0.1, 0.1)
+FRACTIONS_WITHOUT_VALID = (0.9, 0.0, 0.1)
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,8 @@ def make_split(
     """The split of a dataset into train, valid and test, checked by `guard`.
 
     Without `kind` the official split wins; else, and for `folds`, clips are grouped by artist, or by track
-    where no artist is known. `fractions` are of the clips, that of test may be 0; with `folds`, test is the
-    `fold`-th of them.
+    where no artist is known. `fractions` are of the clips, those of valid and test may be 0; with `folds`,
+    test is the `fold`-th of them.
     Labels are kept in proportion; a clip with several counts for the one that is rarest in the dataset. The
     same clips and seed give the same split. With `partial`, for testing alone, an official split is taken as
     far as its clips are here. SplitError where a label cannot stand in train and in test.
@@ -178,10 +179,10 @@ def overlap_of(parts: Mapping[str, Sequence[int]], dataset: Dataset) -> Overlap:
 
 
 def _check_numbers(fractions: tuple[float, float, float], folds: int | None, fold: int) -> None:
-    if min(fractions[:2]) <= 0 or fractions[2] < 0 or abs(sum(fractions) - 1) > 1e-9:
+    if fractions[0] <= 0 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-9:
         raise SplitError(
-            "the fractions of train, valid and test must be above 0 (of test, 0 or more) and add up to 1: "
-            f"{fractions}"
+            "the fractions of train, valid and test must be above 0 (but for train, 0 will do) and add up "
+            f"to 1: {fractions}"
         )
     if folds is not None and (folds < 2 or not 0 <= fold < folds):
         raise SplitError(f"there must be 2 folds or more, counted from 0: fold {fold} of {folds}")
@@ -196,7 +197,7 @@ def _default(dataset: Dataset, folds: int | None) -> SplitKind:
 def _official(
     dataset: Dataset, valid_share: float, folds: int | None, seed: int, *, partial: bool
 ) -> dict[str, Ints]:
-    """The published parts; a missing valid part is cut from train, whole artists at a time."""
+    """The published parts; a missing valid part is cut from train, whole artists at a time, unless of 0."""
     if dataset.official is None:
         raise SplitError(
             f"{dataset.name}:{dataset.variant} has no official split; ask for --split artist or track"
@@ -212,7 +213,7 @@ def _official(
             return parts
         raise SplitError(f"{dataset.name}: no clip of the train part of its official split is here")
     strata, groups = strata_of(dataset), groups_of(dataset)
-    if not len(parts["valid"]):
+    if valid_share and not len(parts["valid"]):
         train = parts["train"]
         chosen = take_share(strata[train], groups[train], valid_share, seed, both_sides=False)
         parts["valid"], parts["train"] = train[chosen], train[~chosen]
@@ -255,7 +256,9 @@ def _grouped(
             )
     rest = np.flatnonzero(~test)
     share = shares[1] / (1 - shares[2])
-    valid = rest[take_share(strata[rest], groups[rest], share, seed, both_sides=False)]
+    valid = rest[:0]
+    if share:
+        valid = rest[take_share(strata[rest], groups[rest], share, seed, both_sides=False)]
     return {"train": np.setdiff1d(rest, valid), "valid": valid, "test": np.flatnonzero(test)}
 
 

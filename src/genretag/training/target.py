@@ -132,7 +132,8 @@ def _chosen_by_valid(meta: CheckpointMeta) -> str:
     if "tuning" in meta.extra:
         return "among the trials of tuning"
     chosen = ["the epoch"] if "epoch" in meta.extra else []
-    return " and ".join(chosen + ["the thresholds"] * bool(meta.thresholds))
+    by_valid = bool(meta.thresholds) and not meta.extra.get("inner_folds")
+    return " and ".join(chosen + ["the thresholds"] * by_valid)
 
 
 def full_name(dataset: str, variant: str | None) -> str:
