@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -93,7 +94,10 @@ def joined(device: str) -> Iterator[World]:
         ) from None
     try:
         yield World(own, rank, size)
+        # A process that leaves while another still speaks to it is aborted at its exit.
+        dist.barrier()
     finally:
+        gc.collect()  # what still holds the group would keep its threads running past the end
         dist.destroy_process_group()
 
 
