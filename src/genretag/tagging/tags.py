@@ -5,7 +5,9 @@ other fields, pictures and private frames keep their bytes (in ASF: their values
 a file grows. Files are changed in place; whoever calls takes care of the copy.
 
 Which tag of a file is read and written:
-- every format has one main tag; mp3 and tta have ID3v2, or the APEv2 tag where only that one exists;
+- every format has one main tag; mp3 has ID3v2, or the APEv2 tag where only that one exists;
+- tta has ID3v2, which most programs read, and the genre also goes into an APEv2 tag that is there, because
+  FFmpeg then reads nothing else;
 - another tag beside it (APEv2 beside ID3v2, ID3v2 before FLAC or an APE format, LIST/INFO in WAV) is brought
   along if it names a genre, so that no player goes on showing the old one, and is left alone if it does not;
 - ID3v1 at the end gets the number of the first genre that has one (255 for none), if it is there. It is read
@@ -68,10 +70,14 @@ def _id3_chunk(layout: chunks.Layout) -> Maker:
 
 @dataclass(frozen=True)
 class _Format:
-    """The tags of a format: `main` in order of preference (the first is the one to create), and others."""
+    """The tags of a format: `main` in order of preference (the first is the one to create), and others.
+
+    Of the others, those of `always` get the genre wherever they are there, the rest where they name one.
+    """
 
     main: dict[str, Maker]
     beside: dict[str, Maker]
+    always: frozenset[str] = frozenset({"id3v1"})
 
     @property
     def all(self) -> dict[str, Maker]:
@@ -83,7 +89,7 @@ _BY_APE = _Format({"ape": ApeTag}, {"id3v2": _id3_at_start, "id3v1": Id3v1})
 _BY_OGG = _Format({"comments": OggComments}, {})
 _FORMATS = {
     "mp3": _BY_ID3,
-    "tta": _BY_ID3,
+    "tta": _Format({"id3v2": _id3_at_start}, {"ape": ApeTag, "id3v1": Id3v1}, frozenset({"id3v1", "ape"})),
     "flac": _Format({"comments": FlacComments}, {"id3v2": _id3_at_start, "id3v1": Id3v1}),
     "ogg": _BY_OGG,
     "opus": _BY_OGG,
@@ -174,9 +180,10 @@ def write(
         if carriers[main].present() or values or provenance:
             carriers[main].write(wanted)
         for key, carrier in carriers.items():
-            if key != main and carrier.present() and (key == "id3v1" or carrier.genres()):
+            if key != main and carrier.present() and (key in form.always or carrier.genres()):
                 # Made anew: the tag before may have moved this one.
-                form.all[key](file).write(replace(wanted, note=None, id3=None))
+                note = provenance if key in form.always else None
+                form.all[key](file).write(replace(wanted, note=note, id3=None))
 
 
 def restore(path: Path, raw: str) -> None:
