@@ -4,7 +4,7 @@
 
 Nothing is trained here. The thresholds that `genretag tag` decides by are
 
-- broad genres: BROAD, from where a choice is more likely right than wrong (see gtzan-musicnn's card);
+- broad genres: BROAD, which leaves out one clip in eight (see gtzan-musicnn's card for what is right above);
 - genres that the ten lack ("electronic", "folk", "rnb", ...): the lowest score that at most SHARE of GTZAN's
   443 train clips reach, all of which have one of the ten, but at least FLOOR;
 - finer genres: musicnn-msd's own.
