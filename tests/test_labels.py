@@ -135,3 +135,23 @@ def test_a_set_of_two_levels_keeps_its_broad_labels() -> None:
         LabelSet(("sad",), "multi", {}, broad=("sad",))
     with pytest.raises(CheckpointError, match="with or without broad"):
         LabelSet.from_dict({"names": ["a"], "kind": "multi", "genres": {}, "broad": [3]})
+
+
+def test_what_stands_beside_the_broad_labels() -> None:
+    names = ("genre/rock", "rock", "punk", "electronic", "house", "sad")
+    genres = {
+        "genre/rock": "Rock",
+        "rock": "Rock",
+        "punk": "Punk",
+        "electronic": "Electronic",
+        "house": "House",
+    }
+    assert LabelSet(names, "multi", genres, broad=("genre/rock",)).beside_broad() == ("electronic",)
+
+
+def test_vetoes_are_labels_that_are_no_genres() -> None:
+    labels = LabelSet(("rock", "speech"), "multi", {"rock": "Rock"}, vetoes=("speech",))
+    assert LabelSet.from_dict(json.loads(json.dumps(labels.to_dict()))) == labels
+    for stray in ("rock", "silence"):
+        with pytest.raises(CheckpointError, match=f"'{stray}' is a veto but a genre, or no label"):
+            LabelSet(("rock", "speech"), "multi", {"rock": "Rock"}, vetoes=(stray,))

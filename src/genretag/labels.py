@@ -24,13 +24,15 @@ class LabelSet:
     decade, an instrument, a voice) is a score only and is never written to a file.
 
     A set of two levels names in `broad` the labels that exclude each other (their scores sum to one) and
-    between which a track is first decided; the others refine.
+    between which a track is first decided; the others refine. `vetoes` are labels that are no genres and
+    beside which none is written, such as speech.
     """
 
     names: tuple[str, ...]
     kind: Kind
     genres: Mapping[str, str] = field(default_factory=dict)
     broad: tuple[str, ...] = ()
+    vetoes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -41,6 +43,8 @@ class LabelSet:
             raise CheckpointError(f"labels: {sorted(stray)[0]!r} has a genre but is no label")
         if stray := set(self.broad) - set(self.genres):
             raise CheckpointError(f"labels: {sorted(stray)[0]!r} is broad but has no genre")
+        if stray := set(self.vetoes) - (set(self.names) - set(self.genres)):
+            raise CheckpointError(f"labels: {sorted(stray)[0]!r} is a veto but a genre, or no label")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -49,22 +53,37 @@ class LabelSet:
         """Canonical genre of a label, or None where the label is no genre."""
         return self.genres.get(label)
 
+    def beside_broad(self) -> tuple[str, ...]:
+        """Labels of genres that a set of two levels lacks among its broad ones and that refine none."""
+        covered = {self.genres[label] for label in self.broad}
+        return tuple(
+            label
+            for label in self.names
+            if (genre := self.genre(label)) is not None and genre not in covered and not parents(genre)
+        )
+
     def to_dict(self) -> dict[str, Any]:
         document = {"names": list(self.names), "kind": self.kind, "genres": dict(self.genres)}
-        return document | {"broad": list(self.broad)} if self.broad else document
+        levels = {"broad": list(self.broad), "vetoes": list(self.vetoes)}
+        return document | {name: some for name, some in levels.items() if some}
 
     @classmethod
     def from_dict(cls, document: object) -> LabelSet:
         """The record that `to_dict` wrote; CheckpointError on anything else."""
         match document:
             case {"names": list(names), "kind": str(kind), "genres": dict(genres), **rest}:
-                broad = rest.pop("broad", [])
-                if not rest and isinstance(broad, list) and kind in get_args(Kind):
-                    texts = [*names, *genres, *genres.values(), *broad]
+                broad, vetoes = (_list(rest.pop(name, [])) for name in ("broad", "vetoes"))
+                if not rest and kind in get_args(Kind):
+                    texts = [*names, *genres, *genres.values(), *broad, *vetoes]
                     if all(isinstance(text, str) for text in texts):
                         task: Kind = "single" if kind == "single" else "multi"
-                        return cls(tuple(names), task, genres, tuple(broad))
-        raise CheckpointError("labels: the record is not {names, kind, genres} with or without broad")
+                        return cls(tuple(names), task, genres, tuple(broad), tuple(vetoes))
+        raise CheckpointError("labels: the record is not {names, kind, genres} with or without broad, vetoes")
+
+
+def _list(value: object) -> list[Any]:
+    """The list itself; anything else as a list that no label is in."""
+    return value if isinstance(value, list) else [None]
 
 
 @dataclass(frozen=True)

@@ -131,12 +131,30 @@ def test_what_cannot_be_is_one_line(genretag: Command, listed: Path, arguments: 
     assert line in answer.err
 
 
-def test_a_part_that_is_not_here_is_not_replaced_by_another(
+def test_without_a_test_part_every_part_that_is_here_is_measured_and_named(
+    genretag: Command, tiny: Path, listed: Path, tmp_path: Path
+) -> None:
+    lines = [line for line in listed.read_text().splitlines() if not line.endswith(",test")]
+    listed.write_text("\n".join(lines) + "\n")
+    arguments = ("eval", "--model", tiny, "--dataset", "folder", "--data", listed, *CPU)
+    answer = genretag(*arguments, "--json", "--report", tmp_path / "report")
+    assert answer.code == 0
+    assert "no clip of the test part is here; measured on what is: valid, train" in answer.err
+    ((parts,),) = [record.values() for record in answer.records]
+    assert list(parts) == ["valid", "train"]
+    assert [part["track"]["n"] for part in parts.values()] == [3, 6]
+    assert parts["train"]["leak_free"] is False
+    assert (tmp_path / "report" / "train" / "report.md").read_text().startswith("**Inflated: measured on")
+    assert (tmp_path / "report" / "valid" / "report.md").is_file()
+
+
+def test_a_part_that_is_asked_for_is_not_replaced_by_another(
     genretag: Command, tiny: Path, listed: Path
 ) -> None:
     lines = [line for line in listed.read_text().splitlines() if not line.endswith(",test")]
     listed.write_text("\n".join(lines) + "\n")
-    answer = genretag("eval", "--model", tiny, "--dataset", "folder", "--data", listed, *CPU)
+    asked = ("--dataset", "folder", "--data", listed, "--split", "test", *CPU)
+    answer = genretag("eval", "--model", tiny, *asked)
     assert answer.code == 2
     assert "no clip of the test part of its official split is here (train 6, valid 3)" in answer.err
     assert "--split valid" in answer.err
@@ -162,7 +180,7 @@ def test_real_music(genretag: Command, shared_data: Path) -> None:
     """Three genres of GTZAN, whose test part is not here."""
     data = shared_data / "gtzan" / "genres"
     arguments = ("--model", "musicnn-msd", "--dataset", "gtzan", "--data", data, "--device", "cpu")
-    missing = genretag("eval", *arguments)
+    missing = genretag("eval", *arguments, "--split", "test")
     assert missing.code == 2
     assert "no clip of the test part of its official split is here (train 134, valid 61)" in missing.err
     answer = genretag("eval", *arguments, "--split", "valid", "--coverage", 1, "--json")

@@ -97,3 +97,11 @@ def test_two_levels_hold_their_tongue() -> None:
 
 def test_two_levels_a_low_threshold_brings_no_genre_that_the_broad_labels_lack() -> None:
     assert two_levels(0.2, 0.8, 0.1, 0.1, 0.2, 0.25, 0.0, threshold=0.0) == ("Classical",)
+
+
+def test_nothing_is_written_beside_a_veto_whatever_the_rule_says() -> None:
+    labels = LabelSet(("rock", "speech"), "multi", {"rock": "Rock"}, vetoes=("speech",))
+    for speech, expected in ((0.69, ("Rock",)), (0.7, ())):
+        for rule in (DecisionRule(), DecisionRule(threshold=0.0)):
+            found = decide(np.array([0.9, speech]), labels, {"speech": 0.7}, rule)
+            assert (found.genres, found.confidence) == (expected, 0.9)

@@ -91,3 +91,35 @@ def test_thresholds_go_with_their_labels() -> None:
     assert found.thresholds == {"electronic": 0.1}
     same = translate(dataset, dataset, {"slow": 0.2})
     assert same.thresholds == {"slow": pytest.approx(0.2)}
+
+
+TWO_LEVELS = LabelSet(
+    ("genre/rock", "genre/jazz", "rock", "hard rock", "electronic"),
+    "multi",
+    {
+        "genre/rock": "Rock",
+        "genre/jazz": "Jazz",
+        "rock": "Rock",
+        "hard rock": "Hard Rock",
+        "electronic": "Electronic",
+    },
+    broad=("genre/rock", "genre/jazz"),
+)
+
+
+def test_of_two_levels_only_what_may_come_first_competes() -> None:
+    """As `tag` decides: a finer genre's score, however high, does not choose the broad one."""
+    found = translate(TWO_LEVELS, genre_labels(("rock", "jazz"), "single"), {"electronic": 0.3})
+    scores = found.apply(np.array([[0.4, 0.6, 0.9, 0.95, 0.2]]))
+    np.testing.assert_array_equal(scores, [[0.4, 0.6, 0.0]])
+    assert found.elsewhere == ("Electronic",)
+
+
+def test_of_two_levels_a_genre_that_the_broad_ones_lack_comes_first_from_its_threshold_on() -> None:
+    found = translate(TWO_LEVELS, genre_labels(("rock", "jazz"), "single"), {"electronic": 0.3})
+    (scores,) = found.apply(np.array([[0.1, 0.9, 0.0, 0.0, 0.3]]))
+    assert found.labels.names[scores.argmax()] == ELSEWHERE
+    assert scores.max() == 0.3
+    named = translate(TWO_LEVELS, genre_labels(("rock", "electronic"), "single"), {"electronic": 0.3})
+    (scores,) = named.apply(np.array([[0.9, 0.1, 0.0, 0.0, 0.3]]))
+    assert named.labels.names[scores.argmax()] == "electronic"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -35,8 +35,13 @@ def evaluate(
     data: options.Data = None,
     variant: options.Variant = None,
     split: Annotated[
-        str, typer.Option(metavar="test|valid|train|all", help="Which part of the split to measure.")
-    ] = "test",
+        str | None,
+        typer.Option(
+            metavar="test|valid|train|all",
+            help="Which part of the split to measure; default: test or, where no clip of it is here, each "
+            "part that is.",
+        ),
+    ] = None,
     features: options.Features = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="Several models in one table, with paired tests.")
@@ -97,23 +102,27 @@ def evaluate(
         raise UsageError(
             "--compare takes two models or more, as in: genretag eval --compare A B --dataset NAME"
         )
-    measured = _measure([_resolve(name) for name in named], source, machine)
+    paths = [_resolve(name) for name in named]
     if compare:
+        measured = [_measure(path, source, machine) for path in paths]
         _show_comparison(compare_all([evaluation for evaluation, _ in measured]), report, None, as_json=json)
     else:
-        _show(measured[0][0], _history(named[0]), report, as_json=json)
+        parts = [source.part] if source.part else _parts_here(paths[0], source)
+        measured = [_measure(paths[0], replace(source, part=part), machine) for part in parts]
+        by_part = dict(zip(parts, (evaluation for evaluation, _ in measured), strict=True))
+        _show(by_part, _history(named[0]), report, as_json=json)
     return _tell(error for _, failures in measured for error in failures.values())
 
 
 @dataclass(frozen=True)
 class _Source:
-    """What to measure on."""
+    """What to measure on; `part` None: whatever is here."""
 
     dataset: str
     data: Path | None
     variant: str | None
     features: Path | None
-    part: Part
+    part: Part | None
 
 
 @dataclass(frozen=True)
@@ -138,10 +147,10 @@ class _Machine:
         )
 
 
-def _part(text: str) -> Part:
+def _part(text: str | None) -> Part | None:
     from genretag.training.target import Part
 
-    return options.one_of(text, get_args(Part), "--split")
+    return None if text is None else options.one_of(text, get_args(Part), "--split")
 
 
 def _resolve(name: str) -> Path:
@@ -156,23 +165,33 @@ def _resolve(name: str) -> Path:
         raise CheckpointError(f"{error}; {name} is a preset: train it first (see genretag train)") from None
 
 
-def _measure(
-    paths: Sequence[Path], source: _Source, machine: _Machine
-) -> list[tuple[Evaluation, Mapping[str, FileError]]]:
+def _parts_here(path: Path, source: _Source) -> tuple[Part, ...]:
+    from genretag.checkpoint import read_meta
+    from genretag.datasets.registry import load
+    from genretag.training.examples import FeatureFile
+    from genretag.training.target import parts_here
+
+    if source.features is None:
+        dataset = load(source.dataset, source.data, variant=source.variant)
+    else:
+        dataset = FeatureFile(source.features, source.dataset, source.data, variant=source.variant).dataset
+    parts = parts_here(read_meta(path), dataset)
+    if parts != ("test",):
+        say(f"{source.dataset}: no clip of the test part is here; measured on what is: {', '.join(parts)}")
+    return parts
+
+
+def _measure(path: Path, source: _Source, machine: _Machine) -> tuple[Evaluation, Mapping[str, FileError]]:
     from genretag.datasets.registry import load
     from genretag.training.evaluate import evaluate_checkpoint, evaluate_features
 
+    part = source.part or "test"
     if source.features is None:
-        engine = machine.engine()
         dataset = load(source.dataset, source.data, variant=source.variant)
-        found = [
-            evaluate_checkpoint(path, dataset, source.part, engine, quiet=machine.quiet) for path in paths
-        ]
-        return [(measurement.evaluation, measurement.failures) for measurement in found]
+        measurement = evaluate_checkpoint(path, dataset, part, machine.engine(), quiet=machine.quiet)
+        return measurement.evaluation, measurement.failures
     where: dict[str, Any] = {"data": source.data, "variant": source.variant, "device": machine.device}
-    return [
-        (evaluate_features(path, source.features, source.dataset, source.part, **where), {}) for path in paths
-    ]
+    return evaluate_features(path, source.features, source.dataset, part, **where), {}
 
 
 def _history(name: str) -> Path | None:
@@ -181,15 +200,23 @@ def _history(name: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def _show(evaluation: Evaluation, history: Path | None, report: Path | None, *, as_json: bool) -> None:
+def _show(
+    measured: Mapping[Part, Evaluation], history: Path | None, report: Path | None, *, as_json: bool
+) -> None:
+    """One evaluation as it is; several by their part."""
     from genretag.training.report import terminal, to_json, write_report
 
+    alone = len(measured) == 1
     if as_json:
-        print(jsonlib.dumps(to_json(evaluation), ensure_ascii=False))
-    else:
-        render(terminal(evaluation))
-    if report is not None:
-        say(f"report written to {write_report(evaluation, report, history=history)}")
+        documents = {part: to_json(evaluation) for part, evaluation in measured.items()}
+        found = next(iter(documents.values())) if alone else {"parts": documents}
+        print(jsonlib.dumps(found, ensure_ascii=False))
+    for part, evaluation in measured.items():
+        if not as_json:
+            render(terminal(evaluation))
+        if report is not None:
+            folder = report if alone else report / part
+            say(f"report written to {write_report(evaluation, folder, history=history)}")
 
 
 def _study(
@@ -224,7 +251,7 @@ def _study(
     if out is None:
         wanted = replace(wanted, out=wanted.folder.with_name(f"{wanted.folder.name}-splits"))
     with TrainingProgress(quiet=machine.quiet) as watcher:
-        return study(wanted, kinds, source.part, engine, watcher)
+        return study(wanted, kinds, source.part or "test", engine, watcher)
 
 
 def _show_comparison(

@@ -49,6 +49,8 @@ def decide(
     that these lack: one without a parent whose own label reaches its threshold ("Electronic" beside GTZAN's
     ten; a threshold of the rule's cannot lower this one). Without a broad genre nothing is written. Labels of
     finer genres follow where they reach their thresholds and descend from the broad one.
+
+    Where a veto of the set reaches its own threshold nothing is written, whatever the rule says.
     """
     named = dict(zip(labels.names, scores.tolist(), strict=True))
     asked = {label: _threshold(label, labels, thresholds, rule) for label in labels.genres}
@@ -62,7 +64,8 @@ def decide(
         ranked = list(sure)
         best = max((named[label] for label in labels.genres), default=0.0)
         best = sure[ranked[0]] if ranked else best
-    if not ranked or best < rule.min_confidence:
+    vetoed = any(named[label] >= thresholds.get(label, DEFAULT_THRESHOLD) for label in labels.vetoes)
+    if not ranked or vetoed or best < rule.min_confidence:
         return Decision((), best)
     return Decision(tuple(ranked[: 1 if task == "single" else rule.top]), best)
 
@@ -77,15 +80,9 @@ def _two_levels(
     winner = max(labels.broad, key=lambda label: named[label])
     chosen, score = labels.genres[winner], named[winner]
     sure = score >= asked[winner]
-    covered = {labels.genres[label] for label in labels.broad}
     finer = [label for label in labels.genres if label not in labels.broad and named[label] >= asked[label]]
-    others = [
-        label
-        for label in finer
-        if labels.genres[label] not in covered
-        and not parents(labels.genres[label])
-        and named[label] >= calibrated.get(label, DEFAULT_THRESHOLD)
-    ]
+    least = {label: max(asked[label], calibrated.get(label, DEFAULT_THRESHOLD)) for label in finer}
+    others = [label for label in labels.beside_broad() if label in least and named[label] >= least[label]]
     if others:
         other = max(others, key=lambda label: named[label])
         chosen, score, sure = labels.genres[other], named[other], True

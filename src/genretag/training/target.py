@@ -81,6 +81,20 @@ def target_of(meta: CheckpointMeta, dataset: Dataset, part: Part) -> Target:
     return Target(dataset, plan, part, rows)
 
 
+def parts_here(meta: CheckpointMeta, dataset: Dataset) -> tuple[Part, ...]:
+    """The test part or, where no clip of it is here, the others that are, those that were not learnt first.
+
+    Without any clip, or without a split, it is ("test",): measuring it says what is wrong.
+    """
+    try:
+        parts = _split_of(meta, dataset).parts
+    except SplitError:
+        return ("test",)
+    others: tuple[Part, ...] = ("valid", "train")
+    here = tuple(part for part in others if parts.get(part))
+    return ("test",) if parts.get("test") or not here else here
+
+
 def origin_of(
     meta: CheckpointMeta, dataset: str, plan: SplitPlan | None, part: str, *, published: bool
 ) -> Origin:

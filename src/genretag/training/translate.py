@@ -6,6 +6,9 @@ label that is its genre or the nearest broader genre ("indie rock" answers for "
 label is an answer too, a wrong one: it goes to the column `ELSEWHERE`. A label of the dataset takes the
 highest score of the labels that answer for it.
 
+Of a set of two levels only those labels compete that may come first: the broad ones and, where they reach
+their thresholds, genres that these lack. One that does comes before every broad genre (predict.decide).
+
 For a dataset with several labels a clip, a model's label answers for every label of the dataset that is
 itself or a broader genre, and labels that are no genres (instruments, moods) are compared by name.
 
@@ -15,7 +18,7 @@ A label of the dataset for which nothing answers has the score 0: its clips coun
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +35,8 @@ class Translation:
 
     `labels` are the dataset's and, where `elsewhere` is not empty, `ELSEWHERE` after them; `columns` gives
     for each the numbers of the model's labels that answer for it. `unnamed` are the dataset's labels for
-    which nothing answers, `elsewhere` the model's genres that the dataset does not have.
+    which nothing answers, `elsewhere` the model's genres that the dataset lacks. `overriding` gives the
+    thresholds of those of the model's labels that come before all others once they reach them.
     """
 
     labels: LabelSet
@@ -40,23 +44,39 @@ class Translation:
     thresholds: dict[str, float]
     unnamed: tuple[str, ...]
     elsewhere: tuple[str, ...]
+    overriding: Mapping[int, float] = field(default_factory=dict)
 
     def apply(self, probs: NDArray[np.floating]) -> NDArray[np.float64]:
         """Scores (rows, labels) of the model as scores (rows, labels) of the dataset."""
+        heard = probs.astype(np.float64)
+        for column, threshold in self.overriding.items():
+            heard[probs[:, column] < threshold, column] = 0
+        if self.overriding:
+            first = heard[:, list(self.overriding)].max(axis=1, keepdims=True)
+            rest = np.setdiff1d(np.arange(heard.shape[1]), list(self.overriding))
+            # As sure as the genre that comes first, and after it.
+            below = np.nextafter(first, 0)
+            heard[:, rest] = np.where(first > 0, np.minimum(heard[:, rest], below), heard[:, rest])
         scores = np.zeros((len(probs), len(self.columns)))
         for number, columns in enumerate(self.columns):
             if columns:
-                scores[:, number] = probs[:, list(columns)].max(axis=1)
+                scores[:, number] = heard[:, list(columns)].max(axis=1)
         return scores
 
 
 def translate(model: LabelSet, dataset: LabelSet, thresholds: Mapping[str, float]) -> Translation:
     """The rule above for these labels; `thresholds` are the model's, by its labels."""
+    overriding: dict[int, float] = {}
     if set(model.names) == set(dataset.names):
         answers = {name: [model.names.index(name)] for name in dataset.names}
         elsewhere: list[str] = []
     elif dataset.kind == "single":
         answers, elsewhere = _genres(model, dataset)
+        overriding = {
+            model.names.index(label): thresholds.get(label, DEFAULT_THRESHOLD)
+            for label in model.beside_broad()
+            if model.broad
+        }
     else:
         answers, elsewhere = _tags(model, dataset), []
     columns = [tuple(answers[name]) for name in dataset.names]
@@ -67,10 +87,11 @@ def translate(model: LabelSet, dataset: LabelSet, thresholds: Mapping[str, float
     }
     unnamed = tuple(name for name in dataset.names if not answers[name])
     if not elsewhere:
-        return Translation(dataset, tuple(columns), limits, unnamed, ())
+        return Translation(dataset, tuple(columns), limits, unnamed, (), overriding)
     columns.append(tuple(model.names.index(name) for name in elsewhere))
     wider = LabelSet((*dataset.names, ELSEWHERE), dataset.kind, dataset.genres)
-    return Translation(wider, tuple(columns), limits, unnamed, tuple(elsewhere))
+    genres = tuple(dict.fromkeys(model.genres[name] for name in elsewhere))
+    return Translation(wider, tuple(columns), limits, unnamed, genres, overriding)
 
 
 def _genres(model: LabelSet, dataset: LabelSet) -> tuple[dict[str, list[int]], list[str]]:
@@ -78,8 +99,11 @@ def _genres(model: LabelSet, dataset: LabelSet) -> tuple[dict[str, list[int]], l
     by_genre = _by_genre(dataset)
     answers: dict[str, list[int]] = {name: [] for name in dataset.names}
     elsewhere = []
+    first = {*model.broad, *model.beside_broad()} if model.broad else set(model.names)
     for column, name in enumerate(model.names):
         genre = model.genre(name)
+        if name not in first:
+            continue
         if name in answers:
             answers[name].append(column)
         elif genre is not None:
