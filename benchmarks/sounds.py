@@ -58,6 +58,7 @@ ENCODINGS: Mapping[str, Encoding] = {
     "oga": Encoding(".oga", "ogg", "flac", "s16"),
     "ogg": Encoding(".ogg", "ogg", "vorbis", "fltp", bit_rate=128_000, options={"strict": "experimental"}),
     "opus": Encoding(".opus", "opus", "libopus", "s16", 48_000, bit_rate=96_000),
+    "opus-low": Encoding(".opus", "ogg", "libopus", "s16", 48_000, bit_rate=32_000),
     "m4a-aac": Encoding(".m4a", "ipod", "aac", "fltp", bit_rate=128_000, muxer={"movflags": "+faststart"}),
     "m4a-alac": Encoding(".m4a", "ipod", "alac", "s16p"),
     "wma": Encoding(".wma", "asf", "wmav2", "fltp", bit_rate=128_000),
@@ -87,7 +88,7 @@ def excerpt(path: Path, start: float, seconds: float) -> Samples:
     wanted = round(seconds * RATE)
     blocks: list[Samples] = []
     held = 0
-    with av.open(str(path)) as container:
+    with av.open(str(path), metadata_errors="replace") as container:
         if start > 0:
             container.seek(round(start * av.time_base))
         for frame in container.decode(audio=0):

@@ -1,62 +1,129 @@
-"""Put `auto` together: the broad genres of gtzan-musicnn and the tags of musicnn-msd, in one pass.
+"""Put `auto` together: broad genres of gtzan-musicnn, tags of musicnn-msd, a veto for speech, in one pass.
 
-    python weights/build_auto.py --taggrams ../shared/data/gtzan/musicnn_msd_taggram_train.npz
+    python weights/build_auto.py --taggrams ../shared/data/gtzan/musicnn_msd_taggram_train.npz \\
+        --speech speech/learn
 
-Nothing is trained here. The thresholds that `genretag tag` decides by are
+where `benchmarks/speech.py` made the folder.
+
+What tells speech from music is a logistic regression on windows, by the tags' log-odds: those of the speech
+against those of GTZAN's 443 train clips. Nothing else is trained here. The thresholds that `genretag tag`
+decides by are
 
 - broad genres: BROAD, which leaves out one clip in eight (see gtzan-musicnn's card for what is right above);
 - genres that the ten lack ("electronic", "folk", "rnb", ...): the lowest score that at most SHARE of GTZAN's
   443 train clips reach, all of which have one of the ten, but at least FLOOR;
-- finer genres: musicnn-msd's own.
+- finer genres: musicnn-msd's own;
+- speech: SPEECH. In five folds, by artist and by speaker, the script prints how near both sides come to it.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from genretag import checkpoint
 from genretag.checkpoint import CheckpointMeta
-from genretag.labels import LabelSet, parents
+from genretag.labels import LabelSet
 from genretag.models.presets import COMPOSED
+from genretag.predict.engine import EngineOptions, Job, predict
 
 HERE = Path(__file__).resolve().parent
 PREFIX = "genre/"
+VETO = "speech"
 BROAD = 0.5
 SHARE = 0.01
 FLOOR = 0.3
+SPEECH = 0.7
+REGULARISATION = 0.1  # scikit-learn's C
 
 
 def two_levels(broad: LabelSet, tags: LabelSet) -> LabelSet:
-    """Labels of both, the broad ones told from tags of the same name by a prefix."""
+    """Labels of both and the veto, the broad ones told from tags of the same name by a prefix."""
     names = tuple(PREFIX + name for name in broad.names)
     genres = {PREFIX + name: genre for name, genre in broad.genres.items()} | dict(tags.genres)
-    return LabelSet((*names, *tags.names), "multi", genres, broad=names)
+    return LabelSet((*names, *tags.names, VETO), "multi", genres, broad=names, vetoes=(VETO,))
 
 
 def thresholds(labels: LabelSet, tags: CheckpointMeta, scores: NDArray[np.floating]) -> dict[str, float]:
     """Thresholds by the rules above; `scores` (clips, tags) are those of the train clips."""
-    covered = {labels.genres[label] for label in labels.broad}
-    found = dict.fromkeys(labels.broad, BROAD) | dict(tags.thresholds)
-    for column, label in enumerate(tags.labels.names):
-        genre = labels.genre(label)
-        if genre is not None and genre not in covered and not parents(genre):
-            allowed = math.floor(SHARE * len(scores))
-            highest = float(np.sort(scores[:, column])[-allowed - 1])
-            found[label] = max(FLOOR, math.floor(100 * highest + 1) / 100)
+    found = dict.fromkeys(labels.broad, BROAD) | dict(tags.thresholds) | {VETO: SPEECH}
+    allowed = math.floor(SHARE * len(scores))
+    for label in labels.beside_broad():
+        highest = float(np.sort(scores[:, tags.labels.names.index(label)])[-allowed - 1])
+        found[label] = max(FLOOR, math.floor(100 * highest + 1) / 100)
     return found
 
 
-def track_scores(taggrams: Path) -> NDArray[np.float64]:
-    """Mean scores (clips, tags) of the clips of a features file."""
+def music_windows(taggrams: Path) -> Windows:
+    """Windows of the clips of a features file, in the groups of their artists."""
     with np.load(taggrams) as file:
         rows, ids = file["X"], file["IDS"]
-    return np.stack([rows[ids == name].mean(axis=0) for name in np.unique(ids)])
+    artists = json.loads((taggrams.parent / "artists.json").read_text(encoding="utf-8"))
+    clips = [Path(name).stem for name in ids.tolist()]
+    return Windows(rows, ids, np.array([artists.get(clip, clip) for clip in clips]))
+
+
+def speech_windows(folder: Path) -> Windows:
+    """Windows of the files of a folder; a speaker's files are SPEAKER-NUMBER."""
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    options = EngineOptions(device="cpu", coverage="full", keep_windows=True)
+    heard = predict([Job(path.stem, path) for path in files], HERE / "musicnn-msd.safetensors", options)
+    rows, names = [], []
+    for name, scores in heard:
+        if scores is None or scores.windows is None:
+            raise SystemExit(f"{folder / name}: cannot be heard")
+        rows.append(scores.windows)
+        names += [name] * len(scores.windows)
+    speakers = [name.rpartition("-")[0] for name in names]
+    return Windows(np.concatenate(rows), np.array(names), np.array(speakers))
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Scores (windows, tags), and for each window its track and the artist or speaker."""
+
+    rows: NDArray[np.floating]
+    tracks: NDArray[np.str_]
+    groups: NDArray[np.str_]
+
+    def means(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Means over the windows of each track, by name."""
+        return np.stack([values[self.tracks == name].mean(axis=0) for name in np.unique(self.tracks)])
+
+
+def fit_veto(offset: float, music: Windows, speech: Windows) -> tuple[dict[str, torch.Tensor], str]:
+    """Weights of the layer `veto`, and what folds by artist and by speaker say of it."""
+    both = np.concatenate([music.rows, speech.rows]).astype(np.float64)
+    heard = np.log((both + offset) / (1 - both + offset))
+    truth = np.repeat([0, 1], [len(music.rows), len(speech.rows)])
+    model = make_pipeline(
+        StandardScaler(), LogisticRegression(C=REGULARISATION, class_weight="balanced", max_iter=1000)
+    )
+    groups = np.concatenate([music.groups, speech.groups])
+    folds = StratifiedGroupKFold(5, shuffle=True, random_state=0)
+    out = cross_val_predict(model, heard, truth, groups=groups, cv=folds, method="predict_proba")[:, 1]
+    of_music, of_speech = music.means(out[truth == 0]), speech.means(out[truth == 1])
+    scaler, fitted = (step for _, step in model.fit(heard, truth).steps)
+    weight = fitted.coef_ / scaler.scale_
+    bias = fitted.intercept_ - weight @ scaler.mean_
+    said = (
+        f"speech, out of fold: {np.sum(of_speech >= SPEECH)} of {len(of_speech)} tracks of speech reach "
+        f"{SPEECH} (least {of_speech.min():.2f}), {np.sum(of_music >= SPEECH)} of {len(of_music)} clips of "
+        f"music (most {of_music.max():.2f})"
+    )
+    tensors = {"weight": weight, "bias": bias}
+    return {f"veto.{name}": torch.tensor(value, dtype=torch.float32) for name, value in tensors.items()}, said
 
 
 def main() -> None:
@@ -65,12 +132,16 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--taggrams", type=Path, required=True)
+    parser.add_argument("--speech", type=Path, required=True)
     options = parser.parse_args()
+    music, speech = music_windows(options.taggrams), speech_windows(options.speech)
     head = checkpoint.load(HERE / "gtzan-musicnn.safetensors")
     tags = checkpoint.read_meta(HERE / "musicnn-msd.safetensors")
     labels = two_levels(head.meta.labels, tags.labels)
     preset = COMPOSED["two-level"]
-    config = {**head.meta.config, "broad": len(head.meta.labels), "temperature": head.meta.temperature}
+    levels = {"broad": len(head.meta.labels), "temperature": head.meta.temperature, "vetoes": 1}
+    config = {**head.meta.config, **levels}
+    veto, said = fit_veto(config["offset"], music, speech)
     meta = replace(
         head.meta,
         name="auto",
@@ -78,11 +149,12 @@ def main() -> None:
         config=config,
         features=preset.features,
         labels=labels,
-        thresholds=thresholds(labels, tags, track_scores(options.taggrams)),
+        thresholds=thresholds(labels, tags, music.means(music.rows)),
         temperature=1.0,
         origin=f"{head.meta.name} and {tags.name}, put together by weights/build_auto.py",
     )
-    checkpoint.save(HERE / "auto.safetensors", meta, head.state)
+    checkpoint.save(HERE / "auto.safetensors", meta, head.state | veto)
+    print(said)
     for label, threshold in sorted(meta.thresholds.items()):
         print(f"{label:<20} {threshold:.2f}")
 

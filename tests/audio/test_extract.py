@@ -148,3 +148,16 @@ def test_other_lengths_and_kinds_are_refused() -> None:
         Extractor(table_features(57))
     with pytest.raises(FeatureError, match="n_mels"):
         Extractor(replace(MUSICNN, n_mels=None))
+
+
+def test_quiet_windows_are_raised_to_the_level_and_others_left() -> None:
+    waves = music(MUSICNN, 2)
+    loud = waves / waves.square().mean(dim=1, keepdim=True).sqrt() * 10 ** (-20 / 20)
+    plain, raised = Extractor(MUSICNN), Extractor(replace(MUSICNN, level=-30.0))
+    torch.testing.assert_close(raised(loud), plain(loud), atol=0, rtol=0)
+    # 40 dB down is -60 dB; at -30 dB it is what 10 dB down would have been.
+    torch.testing.assert_close(raised(loud * 10**-2), plain(loud * 10**-0.5), atol=2 * HALF_STEP, rtol=0)
+    # Silence and the faintest noise do not become music.
+    silence = torch.zeros_like(loud)
+    torch.testing.assert_close(raised(silence), plain(silence), atol=0, rtol=0)
+    torch.testing.assert_close(raised(loud * 10**-5), plain(loud * 10**-3), atol=2 * HALF_STEP, rtol=0)

@@ -72,3 +72,11 @@ def test_missing_keys_are_refused() -> None:
         FeatureSpec.from_dict({"kind": "waveform"})
     with pytest.raises(FeatureError, match="missing"):
         _ = replace(MUSICNN, n_mels=None).shape
+
+
+def test_a_level_is_kept_and_its_absence_leaves_the_record_as_it_always_was() -> None:
+    spec = replace(MUSICNN, level=-30.0)
+    assert FeatureSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+    assert "level" not in MUSICNN.to_dict()
+    with pytest.raises(FeatureError, match="level cannot be 'loud'"):
+        FeatureSpec.from_dict(MUSICNN.to_dict() | {"level": "loud"})

@@ -22,17 +22,21 @@ def test_auto_says_what_its_two_parts_say() -> None:
         found = auto.track(rows).sigmoid()
         broad = (head.track(head.rows(features)) / parts["gtzan-musicnn"].meta.temperature).softmax(dim=0)
         np.testing.assert_allclose(found[:10], broad, atol=1e-5)
-        np.testing.assert_allclose(found[10:], tags(features).sigmoid().mean(dim=0), atol=1e-5)
+        np.testing.assert_allclose(found[10:60], tags(features).sigmoid().mean(dim=0), atol=1e-5)
+        veto = auto.veto(auto.heard(rows)).sigmoid().mean(dim=0)
+        np.testing.assert_allclose(found[60:], veto, atol=1e-5)
         np.testing.assert_allclose(auto(features)[0], auto.track(rows[:1]), atol=1e-4)
     assert is_track_model(parts["auto"].meta.preset)
     labels = parts["auto"].meta.labels
     assert labels.names == (
         *(f"genre/{name}" for name in parts["gtzan-musicnn"].meta.labels.names),
         *parts["musicnn-msd"].meta.labels.names,
+        "speech",
     )
+    assert labels.vetoes == ("speech",)
     assert labels.broad == labels.names[:10]
 
 
 def test_labels_that_do_not_add_up_are_refused() -> None:
-    with pytest.raises(ModelError, match="10 broad labels and 50 scores make no 61 labels"):
+    with pytest.raises(ModelError, match="10 broad labels, 50 scores and 0 vetoes make no 61 labels"):
         build("two-level", {"broad": 10, "temperature": 1.0}, 61)

@@ -19,6 +19,7 @@ DECIBEL_FLOOR = 1e-10  # librosa's amin for power_to_db
 DECIBEL_RANGE = 80.0  # librosa's top_db
 VGGISH_WINDOW = 400  # 25 ms at 16 kHz
 VGGISH_OFFSET = 0.01
+LARGEST_GAIN = 100.0  # 40 dB: what is quieter still is not music but noise
 
 
 class Extractor(nn.Module):
@@ -40,8 +41,17 @@ class Extractor(nn.Module):
                 f"features {self.spec.kind}: windows of {self.spec.window_samples} samples are needed, "
                 f"not {tuple(waves.shape)}"
             )
-        features: Tensor = self.front(waves)
+        features: Tensor = self.front(_raised(waves, self.spec.level))
         return features
+
+
+def _raised(waves: Tensor, level: float | None) -> Tensor:
+    """Windows (windows, samples) brought up to an RMS of `level` dB; silence stays silence."""
+    if level is None:
+        return waves
+    rms = waves.square().mean(dim=1, keepdim=True).sqrt()
+    gain = (10 ** (level / 20) / rms.clamp(min=1e-9)).clamp(min=1.0, max=LARGEST_GAIN)
+    return waves * gain
 
 
 class MusicnnLogMel(nn.Module):

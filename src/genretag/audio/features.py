@@ -19,7 +19,8 @@ class FeatureSpec:
     `frames` is the length of one window in frames and `step_frames` the distance between the starts of
     consecutive windows at full coverage. Frequencies are in Hz; `f_max` None means half the sample rate.
     A waveform is described with n_fft = hop_length = 1, so that its frames are samples. A table is not
-    computed from audio: its rows come from a features file, with n_coefficients columns.
+    computed from audio: its rows come from a features file, with n_coefficients columns. With `level`,
+    windows whose RMS is below so many dB re full scale are raised to it.
 
     Window k starts nominally at sample k * step_samples; what must be decoded for it begins `lead_samples`
     earlier (zeros outside the track) and is `window_samples` long. The un-centred STFT of these samples
@@ -36,6 +37,7 @@ class FeatureSpec:
     n_coefficients: int | None = None
     f_min: float = 0.0
     f_max: float | None = None
+    level: float | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -79,12 +81,14 @@ class FeatureSpec:
         return (width,) if self.kind == "table" else (self.frames, width)
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        document = asdict(self)
+        return document if self.level is not None else {k: v for k, v in document.items() if k != "level"}
 
     @classmethod
     def from_dict(cls, document: object) -> FeatureSpec:
         """The record that `to_dict` wrote; FeatureError on anything else."""
-        if not isinstance(document, dict) or set(document) != {field.name for field in fields(cls)}:
+        names = {field.name for field in fields(cls)}
+        if not isinstance(document, dict) or not names - {"level"} <= set(document) <= names:
             raise FeatureError("features: the record does not have the expected keys")
         for name, value in document.items():
             if not _fits(name, value):
@@ -101,7 +105,7 @@ def _fits(name: str, value: object) -> bool:
     if name == "kind":
         return isinstance(value, str)
     if value is None:
-        return name in ("n_mels", "n_coefficients", "f_max")
+        return name in ("n_mels", "n_coefficients", "f_max", "level")
     if isinstance(value, bool):
         return False
-    return isinstance(value, int | float) if name in ("f_min", "f_max") else isinstance(value, int)
+    return isinstance(value, int | float) if name in ("f_min", "f_max", "level") else isinstance(value, int)

@@ -17,6 +17,9 @@ from genretag.models.ingredients import (
 )
 from genretag.models.records import Choice, Fit, LogRange, Preset, Pretrained, Published
 
+# dB re full scale. musicnn's scores change with the level, quiet music's most (docs/accuracy.md).
+PROBE_LEVEL = -30.0
+
 FITTED_PRESETS = (
     Preset(
         name="svm",
@@ -100,7 +103,7 @@ FITTED_PRESETS = (
         summary="a linear head on what a frozen model says of a track's windows: its mean over them",
         network="probe:Probe",
         # A window a second, as the published tag scores of GTZAN have them.
-        features=replace(MUSICNN_FEATURES, step_frames=62),
+        features=replace(MUSICNN_FEATURES, step_frames=62, level=PROBE_LEVEL),
         config={
             "base": "musicnn-msd",
             "base_preset": "musicnn",

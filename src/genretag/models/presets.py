@@ -313,8 +313,8 @@ COMPOSED: dict[str, Preset] = {
         name="two-level",
         summary="broad genres by a probe, and all that its base says beside them",
         network="two_level:TwoLevel",
-        features=MUSICNN_FEATURES,
-        config={**_PROBE.config, "broad": 10, "temperature": 1.0},
+        features=replace(MUSICNN_FEATURES, level=_PROBE.features.level),
+        config={**_PROBE.config, "broad": 10, "temperature": 1.0, "vetoes": 0},
         search={},
     )
 }

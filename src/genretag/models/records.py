@@ -49,7 +49,8 @@ class Fit:
     With `class_weights` every label has the same total weight. Of single labels, a clip weighs
     n ** -`artist_exponent` where its artist has n clips: 0 takes clips for equal, 1 artists. A model that
     judges each window of a track learns from every `window_step`-th of them, which share the weight of their
-    clip.
+    clip. With `shifts`, a file that training.shifts reads, it learns each clip `shifted` times more, moved as
+    coding, another level or a later start moves what the network says.
     """
 
     c: float = 1.0
@@ -59,6 +60,8 @@ class Fit:
     class_weights: bool = False
     artist_exponent: float = 0.0
     window_step: int = 1
+    shifts: str = ""
+    shifted: int = 3
     grid: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from genretag.training.distributed import World
 from genretag.training.examples import Examples
 from genretag.training.forward import by_track, of_tracks, rows_of
 from genretag.training.grouping import cut_folds
+from genretag.training.shifts import moved, read_shifts
 
 FOLDS = 5
 # scikit-learn's names of what a Fit calls otherwise, and the heads that have it.
@@ -73,7 +75,7 @@ def fit_classical(
     part may hold features, or the rows that the network makes of them. TrainingError where a single label has
     no example.
     """
-    lesson = _lesson(network, train, recipe, world)
+    lesson = _lesson(network, train, recipe, world, seed)
     single = train.labels.kind == "single"
     missing = np.flatnonzero(~np.any(lesson.truth, axis=0))
     if single and len(missing):
@@ -118,7 +120,7 @@ class _Lesson:
         return {} if self.weights is None else {"classifier__sample_weight": self.weights}
 
 
-def _lesson(network: nn.Module, train: Examples, recipe: Fit, world: World) -> _Lesson:
+def _lesson(network: nn.Module, train: Examples, recipe: Fit, world: World, seed: int) -> _Lesson:
     given: Any = network
     rows: NDArray[np.floating] = rows_of(network, train, world)
     own, share = train.track, np.ones(len(train.track))
@@ -129,9 +131,15 @@ def _lesson(network: nn.Module, train: Examples, recipe: Fit, world: World) -> _
     elif hasattr(network, "track"):
         windows = [mine[:: recipe.window_step] for mine in by_track(train)]
         chosen = np.concatenate(windows)
-        rows = given.heard(torch.from_numpy(rows[chosen]).double()).numpy()
+        heard: NDArray[np.float64] = given.heard(torch.from_numpy(rows[chosen]).double()).numpy()
         own = train.track[chosen]
         share = np.repeat([1 / len(mine) for mine in windows], [len(mine) for mine in windows])
+        rows = heard
+        if recipe.shifts:
+            shifts = read_shifts(Path(recipe.shifts), heard.shape[1]).of(train.ids)
+            copies = [moved(heard, own, shifts, seed + number) for number in range(recipe.shifted)]
+            rows = np.concatenate([heard, *copies])
+            own, share = np.tile(own, len(copies) + 1), np.tile(share, len(copies) + 1) / (len(copies) + 1)
     groups = np.arange(len(train.ids)) if train.groups is None else train.groups
     single = train.labels.kind == "single"
     weights = _weights(recipe, train.targets[own], groups[own], own, share) if single else None
