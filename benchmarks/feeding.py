@@ -43,7 +43,7 @@ class Clock(Nobody):
         self._in_epoch = False
         self.seconds += scores.seconds
 
-    def ahead(self, make: Callable[[int], T], numbers: range) -> Iterator[T]:
+    def ahead(self, make: Callable[[int], T], numbers: range, depth: int = batches.AHEAD) -> Iterator[T]:
         """The package's own `ahead`, with the making of each one and the wait for it timed."""
 
         def timed(number: int) -> T:
@@ -53,7 +53,7 @@ class Clock(Nobody):
                 self.making += time.thread_time() - began
             return one
 
-        made = read_ahead(timed, numbers)
+        made = read_ahead(timed, numbers, depth)
         while True:
             began = time.perf_counter()
             try:

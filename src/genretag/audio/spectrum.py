@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
-Series = NDArray[np.floating]
 
 BLOCK = 64  # frames whose spectra are computed together: they stay in a core's cache
 MELS = 128
