@@ -1,4 +1,4 @@
-"""The 518 statistics of a clip that come with the Free Music Archive, computed by librosa.
+"""The 518 statistics of a clip that come with the Free Music Archive, with librosa's numbers.
 
 No torch, so that decode workers can compute them. Source: M. Defferrard et al., "FMA: a dataset for music
 analysis", 2017 (https://arxiv.org/abs/1612.01840), and the script that made its features.csv
