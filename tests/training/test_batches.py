@@ -11,7 +11,7 @@ import torch
 from small_examples import TAGS, parts
 
 from genretag.training.augment import Augmentation
-from genretag.training.batches import AHEAD, Batches, ahead, following
+from genretag.training.batches import AHEAD, AHEAD_BYTES, MOST_AHEAD, Batches, ahead, depth, following
 from genretag.training.distributed import World
 
 CPU = World(torch.device("cpu"))
@@ -75,15 +75,23 @@ def test_what_follows_a_window() -> None:
     assert following(replace(train, number=None)).tolist() == found.tolist()
 
 
-def test_ahead_keeps_order_and_does_not_run_away() -> None:
+@pytest.mark.parametrize("deep", [1, AHEAD, 5])
+def test_ahead_keeps_order_and_does_not_run_away(deep: int) -> None:
     made: list[int] = []
-    numbers = ahead(lambda number: made.append(number) or number, range(100))  # type: ignore[func-returns-value]
+    numbers = ahead(lambda number: made.append(number) or number, range(100), deep)  # type: ignore[func-returns-value]
     assert next(numbers) == 0
     assert next(numbers) == 1
     numbers.close()  # type: ignore[attr-defined]
     assert made == list(range(len(made)))
-    assert len(made) <= 2 + AHEAD
+    assert len(made) <= 2 + deep
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("genretag-batches")]
+
+
+def test_more_of_small_batches_are_made_ahead_than_of_large_ones() -> None:
+    examples = parts(shape=(4,)).train
+    assert depth(examples, 8) == MOST_AHEAD
+    assert depth(examples, AHEAD_BYTES) == AHEAD
+    assert depth(examples, AHEAD_BYTES // (4 * 4 * 5)) == 5
 
 
 def test_ahead_hands_errors_over() -> None:

@@ -146,14 +146,14 @@ class Chroma(nn.Module):
 
 
 class FmaStatistics(nn.Module):
-    """The 518 statistics of FMA: (windows, 518). librosa computes them, on the CPU."""
+    """The 518 statistics of FMA: (windows, 518). Computed on the CPU."""
 
     def __init__(self, spec: FeatureSpec) -> None:
         super().__init__()
         self.spec = spec
 
     def forward(self, waves: Tensor) -> Tensor:
-        # librosa makes its own context of zeros.
+        # The statistics make their own context of zeros.
         lead = self.spec.lead_samples
         clips = waves.detach().cpu().numpy()[:, lead : self.spec.window_samples - lead]
         rows = np.stack([statistics(clip, self.spec) for clip in clips])

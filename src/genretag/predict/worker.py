@@ -1,6 +1,6 @@
 """The decode process: files in over a pipe, windows out through shared memory.
 
-Imports no torch, unless it is told to compute the features that only librosa has.
+Imports no torch, unless it is told to compute the features that do not need it.
 
 The other end is `predict.pool`. Messages are the records below; a window never travels through the pipe.
 """
@@ -28,7 +28,7 @@ from genretag.audio.windows import Coverage
 from genretag.errors import DecodeError
 
 CHECK_SECONDS = 0.5  # how often a busy worker looks whether its parent is still there
-# Features that librosa computes: seconds a clip, most of them holding the GIL, so it is done in processes.
+# Features that numpy computes, holding the GIL for much of the time, so it is done in processes.
 WORKER_KINDS = frozenset({"fma-statistics"})
 
 Samples = NDArray[np.float32]

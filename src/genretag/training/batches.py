@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,7 +22,10 @@ T = TypeVar("T")
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
-AHEAD = 2
+# Batches that are made before they are asked for. More of small ones: a network that is quick with them would
+# wait whenever the thread that makes them does not get a core at once.
+AHEAD, MOST_AHEAD = 2, 16
+AHEAD_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +60,7 @@ class Batches:
         self._examples, self._seed, self._world = examples, seed, world
         self._augmentation, self._step_frames = augmentation, step_frames
         self._following = following(examples)
+        self._depth = depth(examples, size)
 
     def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
         """Batches of an epoch from the step `first` on.
@@ -65,7 +70,9 @@ class Batches:
         """
         order = np.random.default_rng((self._seed, number)).permutation(len(self._examples.windows))
         parts = np.array_split(order, self.per_epoch)
-        return ahead(lambda step: self._make(number, step, parts[step]), range(first, len(parts)))
+        return ahead(
+            lambda step: self._make(number, step, parts[step]), range(first, len(parts)), self._depth
+        )
 
     def _make(self, epoch: int, step: int, indices: Ints) -> Batch:
         mine = indices[self._world.rank :: self._world.size]
@@ -100,14 +107,19 @@ def following(examples: Examples) -> Ints:
     return found
 
 
-def ahead(make: Callable[[int], T], numbers: range) -> Iterator[T]:
-    """`make` of every number, in order, made in a thread while the caller is busy with the one before."""
+def depth(examples: Examples, size: int) -> int:
+    """How many batches of `size` windows to make ahead."""
+    return min(max(AHEAD, AHEAD_BYTES // (4 * size * math.prod(examples.shape))), MOST_AHEAD)
+
+
+def ahead(make: Callable[[int], T], numbers: range, depth: int = AHEAD) -> Iterator[T]:
+    """`make` of every number, in order; `depth` of them are made in a thread while the caller is busy."""
     with ThreadPoolExecutor(1, "genretag-batches") as thread:
         waiting: deque[Future[T]] = deque()
         try:
             for number in numbers:
                 waiting.append(thread.submit(make, number))
-                if len(waiting) > AHEAD:
+                if len(waiting) > depth:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

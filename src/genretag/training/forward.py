@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genretag.labels import Kind
-from genretag.training.batches import ahead
+from genretag.training.batches import ahead, depth
 from genretag.training.bootstrap import Floats, Outcomes, macro, sample
 from genretag.training.calibration import calibrate
 from genretag.training.distributed import World
@@ -43,8 +43,11 @@ def every_window(
     mine = np.arange(world.rank, len(examples.windows), world.size)
     parts = [mine[start : start + size] for start in range(0, len(mine), size)]
     rows = []
+    read = ahead(
+        lambda number: examples.windows.gather(parts[number]), range(len(parts)), depth(examples, size)
+    )
     with evaluating(network), torch.inference_mode():
-        for windows in ahead(lambda number: examples.windows.gather(parts[number]), range(len(parts))):
+        for windows in read:
             with half_precision(world, precision):
                 answer = of(torch.from_numpy(windows).to(world.device))
             rows.append(answer.float().cpu().numpy())
