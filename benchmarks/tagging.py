@@ -43,13 +43,13 @@ class Trial:
     many: list[Path]
     model: str
     home: Path
-    """Of runs that need an empty store."""
+    """The store of runs that look nothing up."""
     known: Path
     """A store that knows the tracks."""
     peer_python: Path | None
     rounds: list[dict[str, Figures]] = field(default_factory=list)
     scores: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
-    """Of each track, by name: what the program said in `full`, and the peer."""
+    """Of each track, by path: what the program said in `full`, and the peer."""
 
     def line(self, *options: str, files: Sequence[Path], cached: bool = False) -> list[str]:
         """Arguments of a run that shows everything and writes nothing."""
@@ -70,16 +70,16 @@ def measure_pieces(trial: Trial) -> Figures:
     return answer
 
 
-def measure_tag(trial: Trial, arguments: Sequence[str], *, known: bool = False) -> Figures:
+def measure_tag(trial: Trial, home: Path, arguments: Sequence[str]) -> Figures:
     """One whole run: seconds, files, files a second from a quarter of the way on, to the first record."""
-    done = program.tag(trial.known if known else trial.home, arguments)
+    done = program.tag(home, arguments)
     if odd := set(done["statuses"]) - {"planned", "unchanged", "unsure"}:
         raise SystemExit(
             f"files that cannot be measured with ({', '.join(odd)}): take them out of the library"
         )
     arrivals = done["arrivals"]
     if "full" in arguments:
-        trial.scores["full"] = {Path(record["path"]).name: record["scores"] for record in done["records"]}
+        trial.scores["full"] = {record["path"]: record["scores"] for record in done["records"]}
     return {
         "seconds": done["seconds"],
         "files": len(arrivals),
@@ -91,7 +91,13 @@ def measure_tag(trial: Trial, arguments: Sequence[str], *, known: bool = False) 
 def measure_one_core(trial: Trial) -> Figures:
     """`fast` on one core."""
     with program.cores(1):
-        return measure_tag(trial, trial.line(files=trial.many))
+        return measure_tag(trial, trial.home, trial.line(files=trial.many))
+
+
+def measure_one_file(trial: Trial) -> Figures:
+    """One file, with a store that does not exist yet."""
+    with tempfile.TemporaryDirectory() as place:
+        return measure_tag(trial, Path(place, "home"), trial.line(files=trial.tracks[:1], cached=True))
 
 
 def measure_help(_: Trial) -> Figures:
@@ -112,7 +118,7 @@ def measure_peer(trial: Trial, variant: str) -> Figures:
     answer = json.loads(done.stdout)
     if failed := [one for one in answer["files"] if "error" in one]:
         raise SystemExit(f"musicnn cannot read {failed[0]['path']} ({failed[0]['error']})")
-    trial.scores["peer"] = {Path(one["path"]).name: one["scores"] for one in answer["files"]}
+    trial.scores["peer"] = {one["path"]: one["scores"] for one in answer["files"]}
     busy = sum(one["seconds"] for one in answer["files"])
     return {
         "seconds": seconds,
@@ -129,12 +135,12 @@ def variants(trial: Trial) -> dict[str, Callable[[], Figures]]:
     """Everything that a round measures."""
     found: dict[str, Callable[[], Figures]] = {
         "pieces": lambda: measure_pieces(trial),
-        "fast": lambda: measure_tag(trial, trial.line(files=trial.many)),
+        "fast": lambda: measure_tag(trial, trial.home, trial.line(files=trial.many)),
         "one-core": lambda: measure_one_core(trial),
-        "full": lambda: measure_tag(trial, trial.line("--coverage", "full", files=trial.tracks)),
-        "cached": lambda: measure_tag(trial, trial.line(files=trial.many, cached=True), known=True),
+        "full": lambda: measure_tag(trial, trial.home, trial.line("--coverage", "full", files=trial.tracks)),
+        "cached": lambda: measure_tag(trial, trial.known, trial.line(files=trial.many, cached=True)),
         "help": lambda: measure_help(trial),
-        "one-file": lambda: measure_tag(trial, trial.line(files=trial.tracks[:1])),
+        "one-file": lambda: measure_one_file(trial),
     }
     if trial.peer_python is not None:
         for variant in PEER_VARIANTS:
