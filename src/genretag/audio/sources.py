@@ -184,17 +184,27 @@ def _usable(frame: Any) -> bool:
 
 def _blocks(position: int, frames: Iterator[Any], rate: int) -> Iterator[tuple[int, Samples]]:
     """Frames of any format as mono blocks of about BLOCK samples at `rate`."""
-    pending: list[Samples] = []
-    size = 0
-    for samples in _steady(frames, rate):
-        pending.append(samples)
-        size += len(samples)
-        if size >= BLOCK:
-            yield position, _finite(np.concatenate(pending))
-            position += size
-            pending, size = [], 0
-    if size:
-        yield position, _finite(np.concatenate(pending))
+    for samples in _steady(_joined(frames), rate):
+        if len(samples):
+            yield position, _finite(samples)
+            position += len(samples)
+
+
+def _joined(frames: Iterator[Any]) -> Iterator[Any]:
+    """The same sound in frames of at least BLOCK samples, but where its kind changes and at the end."""
+    fifo, kind = av.AudioFifo(), None
+    for frame in frames:
+        before, kind = kind, (frame.sample_rate, frame.format.name, frame.layout.name)
+        if before not in (None, kind):
+            if fifo.samples:
+                yield fifo.read()
+            fifo = av.AudioFifo()
+        frame.pts = None  # a queue refuses a frame that does not begin where the last one ended
+        fifo.write(frame)
+        if fifo.samples >= BLOCK:
+            yield fifo.read()
+    if fifo.samples:
+        yield fifo.read()
 
 
 def _steady(frames: Iterator[Any], rate: int) -> Iterator[Samples]:
