@@ -14,8 +14,11 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +59,60 @@ def proportional_size(process: int) -> int:
     return 0
 
 
+def processor_seconds(process: int) -> float:
+    """Processor time of one process and of its children that ended; 0 when it is gone."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    # Fields 14 to 17 of proc(5), the third of which stands first behind the name.
+    ticks = sum(map(int, stat.rpartition(")")[2].split()[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class Seen:
+    """What all processes of a run took, as far as was looked."""
+
+    peak_bytes: int = 0
+    processor_seconds: float = 0.0
+    processes: int = 0
+    samples: int = 0
+    series: list[tuple[float, int]] = field(default_factory=list)
+    """Seconds from the start and bytes, at every look."""
+
+    def look(self, leader: int, seconds: float) -> None:
+        """Add up what there is of a run now."""
+        members = processes_of(leader)
+        size = sum(map(proportional_size, members))
+        self.peak_bytes = max(self.peak_bytes, size)
+        self.processor_seconds = max(self.processor_seconds, sum(map(processor_seconds, members)))
+        self.processes = max(self.processes, len(members))
+        self.samples += 1
+        self.series.append((seconds, size))
+
+
+@contextmanager
+def watching(leader: int, interval: float = INTERVAL) -> Iterator[Seen]:
+    """Look at a running program every `interval` seconds until the end of the block."""
+    seen, start, over = Seen(), time.perf_counter(), threading.Event()
+
+    def look() -> None:
+        while not over.is_set():
+            seen.look(leader, time.perf_counter() - start)
+            over.wait(interval)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        thread.join()
+
+
 def watch(command: Sequence[str], home: Path) -> dict[str, Any]:
-    """Run a command to its end: exit code, seconds, peak bytes, most processes, number of samples."""
-    peak = most = samples = 0
+    """Run a command to its end: exit code, seconds, peak bytes, processor seconds, processes, samples."""
     start = time.perf_counter()
     run = subprocess.Popen(
         command,
@@ -67,18 +121,11 @@ def watch(command: Sequence[str], home: Path) -> dict[str, Any]:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    while run.poll() is None:
-        sizes = [proportional_size(process) for process in processes_of(run.pid)]
-        peak, most, samples = max(peak, sum(sizes)), max(most, len(sizes)), samples + 1
-        time.sleep(INTERVAL)
+    with watching(run.pid) as seen:
+        run.wait()
     seconds = round(time.perf_counter() - start, 2)
-    return {
-        "exit": run.returncode,
-        "seconds": seconds,
-        "peak_bytes": peak,
-        "processes": most,
-        "samples": samples,
-    }
+    counts = {name: value for name, value in vars(seen).items() if name != "series"}
+    return {"exit": run.returncode, "seconds": seconds, **counts}
 
 
 def measure(library: Path, counts: Sequence[int], sources: Sequence[Path]) -> dict[str, Any]:
@@ -89,7 +136,7 @@ def measure(library: Path, counts: Sequence[int], sources: Sequence[Path]) -> di
     rows = []
     for count in counts:
         some = folders[: -(-count // small_library.PER_FOLDER)]
-        arguments = ["tag", "--dry-run", "--no-cache", "--existing", "replace", "--json", *map(str, some)]
+        arguments = program.tag_arguments(["--dry-run", "--no-cache", "--existing", "replace", *some])
         with tempfile.TemporaryDirectory() as home:
             rows.append({"files": count} | watch([*program.GENRETAG, *arguments], Path(home)))
     return {"machine": facts, "rows": rows}

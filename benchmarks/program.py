@@ -7,9 +7,11 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,20 +24,75 @@ def environment(home: Path) -> dict[str, str]:
     return os.environ | {"GENRETAG_HOME": str(home)}
 
 
-def tag(home: Path, arguments: Sequence[str | Path], python: Sequence[str] = ()) -> dict[str, Any]:
+def tag(
+    home: Path,
+    arguments: Sequence[str | Path],
+    python: Sequence[str] = (),
+    watching: Callable[[int], AbstractContextManager[object]] = nullcontext,
+) -> dict[str, Any]:
     """Run `genretag tag --json`: seconds of wall time, records, how many got which status, standard error.
 
-    Raises SystemExit with what the program said when it could not start or was killed.
+    `arrivals` are the seconds from the start at which each record came. `watching` is entered with the
+    number of the process while it runs; what it gives is in `seen`. Raises SystemExit with what the
+    program said when it could not start or was killed.
     """
-    command = [GENRETAG[0], *python, *GENRETAG[1:], "tag", "--json", "--quiet", *map(str, arguments)]
+    command = [GENRETAG[0], *python, *GENRETAG[1:], *tag_arguments(arguments)]
+    lines: list[bytes] = []
+    arrivals: list[float] = []
+    with tempfile.TemporaryFile() as errors:
+        start = time.perf_counter()
+        with subprocess.Popen(
+            command, env=environment(home), stdout=subprocess.PIPE, stderr=errors
+        ) as running:
+            assert running.stdout is not None
+            with watching(running.pid) as seen:
+                for line in running.stdout:
+                    arrivals.append(time.perf_counter() - start)
+                    lines.append(line)
+        seconds = time.perf_counter() - start
+        errors.seek(0)
+        stderr = errors.read().decode("utf-8", "replace")
+    if running.returncode not in (0, 1):
+        raise SystemExit(f"genretag answered {running.returncode}: {stderr.strip()}")
+    records = [json.loads(line) for line in lines]
+    statuses = dict(Counter(record["status"] for record in records))
+    return {
+        "seconds": seconds,
+        "records": records,
+        "statuses": statuses,
+        "stderr": stderr,
+        "arrivals": arrivals,
+        "seen": seen,
+    }
+
+
+def tag_arguments(arguments: Sequence[str | Path]) -> list[str]:
+    """What stands behind the program's name."""
+    return ["tag", "--json", "--quiet", *map(str, arguments)]
+
+
+def rate(arrivals: Sequence[float], low: float = 0.25, high: float = 1.0) -> float:
+    """Records a second between two shares of a run: by default once it is well under way."""
+    first, last = round(low * (len(arrivals) - 1)), round(high * (len(arrivals) - 1))
+    return (last - first) / (arrivals[last] - arrivals[first])
+
+
+@contextmanager
+def cores(count: int) -> Iterator[None]:
+    """Programs started inside may use so many of this process's cores."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(allowed)[:count])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+def help_seconds() -> float:
+    """Seconds of `genretag --help`."""
     start = time.perf_counter()
-    done = subprocess.run(command, env=environment(home), capture_output=True, text=True, check=False)
-    seconds = time.perf_counter() - start
-    if done.returncode not in (0, 1):
-        raise SystemExit(f"genretag answered {done.returncode}: {done.stderr.strip()}")
-    records = [json.loads(line) for line in done.stdout.split("\n") if line]
-    statuses = Counter(record["status"] for record in records)
-    return {"seconds": seconds, "records": records, "statuses": dict(statuses), "stderr": done.stderr}
+    subprocess.run([*GENRETAG, "--help"], capture_output=True, check=True)
+    return time.perf_counter() - start
 
 
 def machine() -> dict[str, Any]:

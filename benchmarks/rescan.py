@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,19 +39,13 @@ def measure(library: Path, count: int, runs: int, sources: Sequence[Path]) -> di
             "statuses": again[-1]["statuses"],
             "imports_torch": imports(traced["stderr"], "torch"),
         }
-    result["help_seconds"] = round(statistics.median(_help_seconds() for _ in range(runs)), 3)
+    result["help_seconds"] = round(statistics.median(program.help_seconds() for _ in range(runs)), 3)
     return result
 
 
 def imports(trace: str, package: str) -> bool:
     """Whether `python -X importtime` reported a package."""
     return any(line.rpartition("|")[2].strip() == package for line in trace.splitlines())
-
-
-def _help_seconds() -> float:
-    start = time.perf_counter()
-    subprocess.run([*program.GENRETAG, "--help"], capture_output=True, check=True)
-    return time.perf_counter() - start
 
 
 def _tidy(run: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,14 @@ SECONDS = 3.5
 PER_FOLDER = 50
 
 
-def make(out: Path, count: int, sources: Sequence[Path] = ()) -> list[Path]:
+def make(
+    out: Path,
+    count: int,
+    sources: Sequence[Path] = (),
+    *,
+    seconds: float = SECONDS,
+    kinds: Sequence[str] = KINDS,
+) -> list[Path]:
     """Fill the folder `out` with `count` files, 50 to a sub-folder; the sub-folders, in order.
 
     Every file is another slice of real music (`sources`) or of made sound. A folder that this function filled
@@ -27,12 +34,12 @@ def make(out: Path, count: int, sources: Sequence[Path] = ()) -> list[Path]:
             return folders
         raise SystemExit(f"{out} holds fewer than {count} files: choose a new folder")
     sound = _long_sound(sources, count)
-    length = round(SECONDS * sounds.RATE)
+    length = round(seconds * sounds.RATE)
     starts = np.linspace(0, len(sound) - length, count).astype(int)
     for n, start in enumerate(starts):
         folder = folders[n // PER_FOLDER]
         folder.mkdir(parents=True, exist_ok=True)
-        kind = KINDS[n % len(KINDS)]
+        kind = kinds[n % len(kinds)]
         path = folder / f"{n:05d}{sounds.suffix(kind)}"
         sounds.encode(sound[start : start + length], path, kind)
         dress.dress(

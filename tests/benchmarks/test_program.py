@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -27,6 +29,23 @@ def test_memory_of_a_child_in_another_session_is_counted(tmp_path: Path) -> None
     assert seen["exit"] == 0
     assert seen["processes"] == 2
     assert 128 * 2**20 < seen["peak_bytes"] < 256 * 2**20
+
+
+@linux_only
+def test_processor_time_of_a_run_is_counted(tmp_path: Path) -> None:
+    busy = "import time\nwhile time.process_time() < 0.4: pass\ntime.sleep(0.3)"
+    seen = memory.watch([sys.executable, "-c", busy], tmp_path)
+    assert 0.35 < seen["processor_seconds"] < 1.0
+    assert seen["seconds"] >= 0.6
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux's affinity of processes")
+def test_programs_are_held_to_some_cores() -> None:
+    before = os.sched_getaffinity(0)
+    ask = [sys.executable, "-c", "import os; print(len(os.sched_getaffinity(0)))"]
+    with program.cores(1):
+        assert subprocess.check_output(ask).split() == [b"1"]
+    assert os.sched_getaffinity(0) == before
 
 
 def test_small_files_all_differ_and_are_made_once(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ Samples = NDArray[np.float32]
 BLOCK = 8192  # samples of one block; a codec's own frames are smaller than what is worth a round of Python
 RATES = (1000, 3_000_000)  # Hz; decoded DSD512 is 2.8 MHz, and a damaged header claims anything
 PREROLL = 0.3  # seconds; so long after a seek Opus still differs from a decode in one go (MP3: 0.1 to 0.25)
-LATE_SEEKS = (PREROLL, 3.0, 30.0)  # how far before the wanted place to aim, one after the other
+LATE_SEEKS = (3.0, 30.0)  # how far before the wanted place to aim where the first aim was too late
+STANDALONE = frozenset({"flac", "alac", "tta"})  # codecs whose frames need no other: no pre-roll after a seek
 LOUDEST = 8.0  # float formats can hold anything; a sample beyond this would only make the scores NaN
 
 # libavutil/samplefmt.h: element type, value of silence, full scale; a trailing "p" means one plane a channel.
@@ -104,6 +105,7 @@ class AvSource:
             self._container.close()
             raise SourceError("no sound in it", recognised=False)
         self._stream = stream
+        self._preroll = 0.0 if stream.codec_context.name in STANDALONE else PREROLL
 
     def _claim(self) -> int | None:
         stream, container = self._stream, self._container
@@ -130,7 +132,7 @@ class AvSource:
 
     def _blocks_from(self, start: int) -> Iterator[tuple[int, Samples]]:
         self._fresh = None
-        for early in LATE_SEEKS:
+        for early in (self._preroll, *LATE_SEEKS):
             ticks = max(start / self.rate - early, 0.0) / float(self._stream.time_base)
             try:
                 self._container.seek(self._origin + int(ticks), stream=self._stream)
@@ -182,17 +184,27 @@ def _usable(frame: Any) -> bool:
 
 def _blocks(position: int, frames: Iterator[Any], rate: int) -> Iterator[tuple[int, Samples]]:
     """Frames of any format as mono blocks of about BLOCK samples at `rate`."""
-    pending: list[Samples] = []
-    size = 0
-    for samples in _steady(frames, rate):
-        pending.append(samples)
-        size += len(samples)
-        if size >= BLOCK:
-            yield position, _finite(np.concatenate(pending))
-            position += size
-            pending, size = [], 0
-    if size:
-        yield position, _finite(np.concatenate(pending))
+    for samples in _steady(_joined(frames), rate):
+        if len(samples):
+            yield position, _finite(samples)
+            position += len(samples)
+
+
+def _joined(frames: Iterator[Any]) -> Iterator[Any]:
+    """The same sound in frames of at least BLOCK samples, but where its kind changes and at the end."""
+    fifo, kind = av.AudioFifo(), None
+    for frame in frames:
+        before, kind = kind, (frame.sample_rate, frame.format.name, frame.layout.name)
+        if before not in (None, kind):
+            if fifo.samples:
+                yield fifo.read()
+            fifo = av.AudioFifo()
+        frame.pts = None  # a queue refuses a frame that does not begin where the last one ended
+        fifo.write(frame)
+        if fifo.samples >= BLOCK:
+            yield fifo.read()
+    if fifo.samples:
+        yield fifo.read()
 
 
 def _steady(frames: Iterator[Any], rate: int) -> Iterator[Samples]:

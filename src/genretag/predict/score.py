@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -20,14 +18,14 @@ from genretag.audio.features import FeatureSpec
 from genretag.checkpoint import Checkpoint
 from genretag.errors import CheckpointError, DeviceError
 from genretag.models.registry import is_track_model, load_model
+from genretag.predict.heap import keep_freed_memory
 from genretag.predict.pool import available_cores
 from genretag.predict.worker import WORKER_KINDS
 
 CPU_BATCH = 2  # windows; what lies between the layers of more falls out of a core's cache
 GPU_BATCH = 128
 CUDA_LANES = 2  # one copies and waits while the other computes
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
-KEPT_BYTES = 1 << 30
+KEPT_BYTES = 1 << 30  # of freed memory
 
 
 class TorchScorer(ABC):
@@ -41,7 +39,8 @@ class TorchScorer(ABC):
         self.device = find_device(device)
         self.batch_size = batch_size or (CPU_BATCH if self.device.type == "cpu" else GPU_BATCH)
         if self.device.type == "cpu":
-            _keep_freed_memory()
+            # A fifth of the time for musicnn: its layers would fetch megabytes anew with every window.
+            keep_freed_memory(KEPT_BYTES)
         self._threads = torch.get_num_threads()
         self._lock = threading.Lock()
 
@@ -190,18 +189,6 @@ def find_device(name: str) -> torch.device:
     if name == "mps":
         raise DeviceError("device mps: there is none here; use --device auto or cpu")
     raise DeviceError(f"device {name!r}: give auto, cpu, cuda, cuda:N or mps")
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep what one layer frees for the next one to take.
-
-    Its threads give megabytes back and fetch them again with every layer, a fifth of the time for musicnn.
-    """
-    if sys.platform == "linux":
-        with contextlib.suppress(AttributeError):  # another C library
-            mallopt = ctypes.CDLL(None).mallopt
-            mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
-            mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
 
 
 def _cuda_found(found: int) -> str:

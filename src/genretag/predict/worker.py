@@ -26,7 +26,9 @@ from genretag.audio.decode import Chunk, decode, one_line
 from genretag.audio.features import FeatureSpec
 from genretag.audio.windows import Coverage
 from genretag.errors import DecodeError
+from genretag.predict.heap import keep_freed_memory
 
+KEPT_BYTES = 16 << 20  # the samples of several windows, and no more: every core has a worker
 CHECK_SECONDS = 0.5  # how often a busy worker looks whether its parent is still there
 # Features that numpy computes, holding the GIL for much of the time, so it is done in processes.
 WORKER_KINDS = frozenset({"fma-statistics"})
@@ -126,6 +128,7 @@ def main(pipe: Connection, memory: Any, beat: Any, settings: WorkerSettings) -> 
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
         os.dup2(nowhere, stream)
+    keep_freed_memory(KEPT_BYTES)
     _Worker(pipe, settings.ring_of(memory), beat, settings).serve()
 
 
