@@ -7,12 +7,11 @@ Such a filter gives a constant, which the next layer can take over.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
+from torch.nn import functional as F
 
 FEATURES_WITHIN = 100.0  # of zero; musicnn's log-mel lies between 0 and 8.9, decibels between -100 and 60
 CONSTANT_WITHIN = 1e-6  # of a filter's output, over all such features
@@ -95,18 +94,17 @@ def affine(norm: Any) -> tuple[Tensor, Tensor]:
     return scale, norm.bias.detach().double() - norm.running_mean.double() * scale
 
 
-def image_conv(weight: Tensor, bias: Tensor, padding: tuple[int, int] = (0, 0)) -> nn.Conv2d:
-    """A convolution for images whose channels are last in memory."""
-    outputs, channels, *size = weight.shape
-    rows, columns = size
-    conv = nn.Conv2d(channels, outputs, (rows, columns), padding=padding, device="meta")
-    conv = with_numbers(conv, weight, bias)
-    conv.weight = nn.Parameter(conv.weight.to(memory_format=torch.channels_last))
-    return conv
+class ImageConv(nn.Module):
+    """A convolution in float32 for images whose channels are last in memory; `padding`: rows, columns."""
 
+    weight: Tensor
+    bias: Tensor
 
-def with_numbers(layer: Layer, weight: Tensor, bias: Tensor) -> Layer:
-    """A layer made on the device "meta", where nothing is drawn at random, with its numbers, in float32."""
-    filled = layer.to_empty(device="cpu")
-    filled.load_state_dict({"weight": weight, "bias": bias})
-    return filled
+    def __init__(self, weight: Tensor, bias: Tensor, padding: tuple[int, int] = (0, 0)) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight.float().to(memory_format=torch.channels_last))
+        self.register_buffer("bias", bias.float())
+        self.padding = padding
+
+    def forward(self, image: Tensor) -> Tensor:
+        return F.conv2d(image, self.weight, self.bias, padding=self.padding)

@@ -20,11 +20,10 @@ from torch.nn import functional as F
 from genretag.models.inference import (
     FEATURES_WITHIN,
     Filters,
+    ImageConv,
     affine,
     filters_of,
-    image_conv,
     taken_over,
-    with_numbers,
 )
 from genretag.models.musicnn import TIMBRAL_HEIGHTS, Musicnn
 
@@ -45,6 +44,8 @@ class MusicnnInference(nn.Module):
     shift: Tensor
     low: Tensor
     high: Tensor
+    dense_weight: Tensor
+    dense_bias: Tensor
 
     def __init__(self, network: Musicnn) -> None:
         super().__init__()
@@ -60,7 +61,8 @@ class MusicnnInference(nn.Module):
         constants = torch.cat([block.constants for block in blocks])
         first, *others = network.mid
         self.mid = nn.ModuleList([MidConv(first, varies, constants), *map(MidConv, others)])
-        self.dense = _dense(network, varies, constants)
+        weight, bias = _dense(network, varies, constants)
+        self._hold(dense_weight=weight, dense_bias=bias)
         self.dense_norm, self.output = network.dense_norm, network.output
         self.requires_grad_(False).eval()
 
@@ -79,7 +81,7 @@ class MusicnnInference(nn.Module):
         three = third(two) + two
         series = torch.cat([front, one, two, three], dim=2)
         pooled = torch.cat([series.amax(dim=1), series.mean(dim=1)], dim=1)
-        embedding: Tensor = self.dense_norm(F.relu(self.dense(pooled)))
+        embedding: Tensor = self.dense_norm(F.linear(pooled, self.dense_weight, self.dense_bias).relu())
         return embedding
 
     def _hold(self, **tensors: Tensor) -> None:
@@ -125,14 +127,14 @@ class TimbralFront(nn.Module):
         return found
 
 
-def _over_pairs(block: Filters) -> nn.Conv2d:
+def _over_pairs(block: Filters) -> ImageConv:
     """For a pair of neighbouring places: channels are (frames, bands of a pair), rows pairs of bands."""
     taps = block.height // PAIR + 1
     weight = block.weight.new_zeros(PAIR, len(block), block.frames, taps * PAIR)
     for place in range(PAIR):
         weight[place, ..., place : place + block.height] = block.weight.squeeze(1)
     kernels = weight.view(PAIR * len(block), block.frames, taps, PAIR).transpose(2, 3)
-    return image_conv(kernels.flatten(1, 2).unsqueeze(3), block.bias.repeat(PAIR))
+    return ImageConv(kernels.flatten(1, 2).unsqueeze(3), block.bias.repeat(PAIR))
 
 
 class TemporalFront(nn.Module):
@@ -146,10 +148,9 @@ class TemporalFront(nn.Module):
         # Frames that a filter passes over.
         firsts = [self.before - (block.frames - 1) // 2 for block in blocks]
         self.skipped = [first // GROUP for first in firsts]
-        self.convs = nn.ModuleList(
-            _over_groups(block, first % GROUP) for block, first in zip(blocks, firsts, strict=True)
-        )
-        self.taps = [conv.kernel_size[1] for conv in self.convs if isinstance(conv, nn.Conv2d)]
+        convs = [_over_groups(block, first % GROUP) for block, first in zip(blocks, firsts, strict=True)]
+        self.convs = nn.ModuleList(convs)
+        self.taps = [conv.weight.shape[3] for conv in convs]
 
     def forward(self, image: Tensor) -> list[Tensor]:
         if not self.skipped:
@@ -167,14 +168,14 @@ class TemporalFront(nn.Module):
         return found
 
 
-def _over_groups(block: Filters, first: int) -> nn.Conv2d:
+def _over_groups(block: Filters, first: int) -> ImageConv:
     """For a group of neighbouring frames, the filter `first` frames late: channels are frames of a group."""
     taps = -(-(first + GROUP - 1 + block.frames) // GROUP)
     weight = block.weight.new_zeros(GROUP, len(block), taps * GROUP)
     for place in range(GROUP):
         weight[place, :, first + place : first + place + block.frames] = block.weight[:, 0, :, 0]
     kernels = weight.view(GROUP * len(block), taps, GROUP).transpose(1, 2)
-    return image_conv(kernels.unsqueeze(2), block.bias.repeat(GROUP))
+    return ImageConv(kernels.unsqueeze(2), block.bias.repeat(GROUP))
 
 
 def _maps(conv: nn.Module, image: Tensor) -> Tensor:
@@ -197,7 +198,7 @@ class MidConv(nn.Module):
         weight = block.conv.weight.detach().double()  # (filters, channels, frames)
         if varies is not None and constants is not None:
             weight = taken_over(weight, varies, constants)
-        self.conv = image_conv(weight.unsqueeze(2), block.conv.bias.detach(), (0, weight.shape[2] // 2))
+        self.conv = ImageConv(weight.unsqueeze(2), block.conv.bias.detach(), (0, weight.shape[2] // 2))
         scale, shift = affine(block.norm)
         self.register_buffer("scale", scale.float())
         self.register_buffer("shift", shift.float())
@@ -207,13 +208,15 @@ class MidConv(nn.Module):
         return torch.addcmul(self.shift, maps.squeeze(2).transpose(1, 2).relu(), self.scale)
 
 
-def _dense(network: Musicnn, varies: Tensor, constants: Tensor) -> nn.Linear:
-    """The dense layer, pooling's norm in it, on the maxima and then the means of the channels that vary."""
+def _dense(network: Musicnn, varies: Tensor, constants: Tensor) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the dense layer, pooling's norm in them, for all maxima and then all means.
+
+    Only of the channels that vary.
+    """
     scale, shift = affine(network.pool_norm)
     weight = network.dense.weight.detach().double()
     bias = network.dense.bias.detach().double() + weight @ shift
     of_channels = (weight * scale).view(len(weight), -1, 2)  # (units, channels, (maximum, mean))
     front, mid = of_channels[:, : len(varies)], of_channels[:, len(varies) :]
-    bias = bias + front.sum(dim=2) @ constants
-    weight = torch.cat([front[:, varies], mid], dim=1).transpose(1, 2).flatten(1)
-    return with_numbers(nn.Linear(weight.shape[1], len(weight), device="meta"), weight, bias)
+    kept = torch.cat([front[:, varies], mid], dim=1)
+    return kept.transpose(1, 2).flatten(1), bias + front.sum(dim=2) @ constants

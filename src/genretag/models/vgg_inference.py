@@ -13,9 +13,9 @@ from torch.nn import functional as F
 from genretag.models.inference import (
     FEATURES_WITHIN,
     Filters,
+    ImageConv,
     affine,
     filters_of,
-    image_conv,
     taken_over,
 )
 from genretag.models.vgg import Vgg, VggBlock
@@ -75,7 +75,7 @@ class VggStage(nn.Module):
             weight = taken_over(weight, before.varies, before.constants)
         # A filter without weights makes the ones.
         spare = int(ones)
-        self.conv = image_conv(
+        self.conv = ImageConv(
             F.pad(weight, (0, 0, 0, 0, 0, 0, 0, spare)), F.pad(bias, (0, spare), value=1.0), (1, 1)
         )
         of_ones = {"scale": 1.0, "shift": 0.0, "low": 0.0, "high": torch.inf}
