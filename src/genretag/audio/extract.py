@@ -192,7 +192,7 @@ class PowerSpectrum(nn.Module):
     def forward(self, waves: Tensor) -> Tensor:
         frames = waves.unfold(-1, self.n_fft, self.hop_length)  # (windows, frames, n_fft)
         spectrum = torch.fft.rfft(frames * self.window)
-        # A sum over pairs of numbers takes five times as long as that of two tensors.
+        # As a sum over pairs of numbers this would be the slowest step of the front end.
         power: Tensor = spectrum.real.square().add_(spectrum.imag.square())
         return power
 

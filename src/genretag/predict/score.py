@@ -134,7 +134,7 @@ class Scorer(TorchScorer):
         self._temperature = meta.temperature
         self._front = front_end(meta.features).eval().to(self.device)
         model = load_model(checkpoint)
-        if self.device.type == "cpu":
+        if self.device.type == "cpu":  # where it was measured
             model = for_inference(model)
         self._model: Any = model.to(self.device)
         self._has_head = is_track_model(meta.preset)
