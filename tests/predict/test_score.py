@@ -16,6 +16,7 @@ from genretag.audio.extract import Extractor
 from genretag.checkpoint import Checkpoint, CheckpointMeta, load, resolve
 from genretag.errors import DeviceError
 from genretag.labels import LabelSet
+from genretag.models.musicnn_inference import MusicnnInference
 from genretag.models.registry import build, load_model, preset
 from genretag.predict.score import Scorer, find_device
 
@@ -67,6 +68,18 @@ def test_scores_are_probabilities_whatever_the_batch(
     scores = Scorer(small, "cpu", batch_size).score(waves)
     assert scores.dtype == np.float32
     assert scores == pytest.approx(logits_of(small, waves).sigmoid().numpy(), abs=1e-5)
+
+
+def test_the_cpu_runs_the_quick_form_of_a_network(waves: np.ndarray) -> None:
+    auto = load(resolve("auto"))
+    scorer, plain = Scorer(auto, "cpu"), load_model(auto)
+    assert isinstance(scorer._model.base, MusicnnInference)
+    with torch.inference_mode():
+        rows = plain.rows(Extractor(SPEC)(torch.from_numpy(waves)))
+        track = plain.track(rows).sigmoid()
+    found = scorer.score(waves)
+    assert found == pytest.approx(rows.numpy(), abs=1e-5)
+    assert scorer.track(found) == pytest.approx(track.numpy(), abs=1e-4)
 
 
 def test_single_labels_share_one_and_temperature_softens(small: Checkpoint, waves: np.ndarray) -> None:

@@ -69,6 +69,12 @@ class Musicnn(nn.Module):
         embedding: Tensor = self.dense_norm(F.relu(self.dense(self.dropout(self.pool_norm(pooled)))))
         return embedding
 
+    def for_inference(self) -> nn.Module:
+        """See `registry.for_inference`."""
+        from genretag.models.musicnn_inference import MusicnnInference
+
+        return MusicnnInference(self)
+
 
 class FrontBlock(nn.Module):
     """One filter shape over the spectrogram, then its loudest frequency: (windows, filters, frames)."""

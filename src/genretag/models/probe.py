@@ -119,6 +119,13 @@ class Probe(nn.Module):
         """Nothing here changes in training: batch-norm and dropout of the base stay as in use."""
         return super().train(False)
 
+    def for_inference(self) -> Probe:
+        """See `registry.for_inference`."""
+        from genretag.models.registry import for_inference
+
+        self.base = for_inference(self.base)
+        return self
+
     def adopt(self, steps: Iterable[Any]) -> None:
         """Take over a fitted scikit-learn Pipeline; see Decision.adopt."""
         self.decision.adopt(steps)

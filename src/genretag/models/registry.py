@@ -100,6 +100,19 @@ def load_model(checkpoint: Checkpoint) -> nn.Module:
     return model.eval()
 
 
+def for_inference(model: nn.Module) -> nn.Module:
+    """The form of a network in evaluation mode that answers soonest, with the same answers.
+
+    Some networks have such a form; the others are returned as they are. The given one may be changed, and
+    neither is to be trained or saved afterwards.
+    """
+    make = getattr(model, "for_inference", None)
+    if make is None:
+        return model
+    quick: nn.Module = make()
+    return quick
+
+
 def count_parameters(model: nn.Module) -> int:
     """Trainable numbers of a network (running averages of batch-norm are not trained)."""
     return sum(parameter.numel() for parameter in model.parameters())

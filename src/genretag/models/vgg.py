@@ -51,6 +51,12 @@ class Vgg(nn.Module):
             maps = block(self.conv_dropout(maps) if index else maps)
         return maps.permute(0, 2, 3, 1).flatten(1)  # frames first, filters last, as the weights were trained
 
+    def for_inference(self) -> nn.Module:
+        """See `registry.for_inference`."""
+        from genretag.models.vgg_inference import VggInference
+
+        return VggInference(self)
+
 
 class VggBlock(nn.Module):
     """Convolution 3x3, ReLU, batch-norm, pooling."""

@@ -17,12 +17,12 @@ from genretag.audio.extract import Extractor
 from genretag.audio.features import FeatureSpec
 from genretag.checkpoint import Checkpoint
 from genretag.errors import CheckpointError, DeviceError
-from genretag.models.registry import is_track_model, load_model
+from genretag.models.registry import for_inference, is_track_model, load_model
 from genretag.predict.heap import keep_freed_memory
 from genretag.predict.pool import available_cores
 from genretag.predict.worker import WORKER_KINDS
 
-CPU_BATCH = 2  # windows; what lies between the layers of more falls out of a core's cache
+CPU_BATCH = 4  # windows; what lies between the layers of more falls out of a core's cache
 GPU_BATCH = 128
 CUDA_LANES = 2  # one copies and waits while the other computes
 KEPT_BYTES = 1 << 30  # of freed memory
@@ -132,7 +132,10 @@ class Scorer(TorchScorer):
         self.labels = meta.labels
         self._temperature = meta.temperature
         self._front = front_end(meta.features).eval().to(self.device)
-        self._model: Any = load_model(checkpoint).to(self.device)
+        model = load_model(checkpoint)
+        if self.device.type == "cpu":  # where it was measured
+            model = for_inference(model)
+        self._model: Any = model.to(self.device)
         self._has_head = is_track_model(meta.preset)
         if self._has_head != (meta.aggregation == "head"):
             where = checkpoint.path or meta.name
