@@ -1,11 +1,14 @@
 # Two commands from a fresh clone: `make tag MUSIC=~/Music` and `make test`.
+# `make weights` trains our own checkpoints again from GTZAN's clips and taggrams (DATA).
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 MUSIC  ?=
 ARGS   ?=
+DATA   ?= ../shared/data/gtzan
+MADE   ?= build/weights
 
-.PHONY: install tag test lint types unit clean
+.PHONY: install tag test lint types unit weights clean
 
 # A CPU-only build of torch already on the machine is kept; nothing newer is pulled in over it.
 $(VENV)/.installed: pyproject.toml
@@ -31,6 +34,18 @@ unit: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 test: lint types unit
+
+TAGGRAMS = $(DATA)/musicnn_msd_taggram_train.npz
+
+weights: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.robustness --data $(DATA)/genres --out $(MADE)/copies --no-eval
+	$(BIN)/python weights/measure_shifts.py --data $(DATA)/genres --copies $(MADE)/copies --taggrams $(TAGGRAMS)
+	rm -rf $(MADE)/gtzan-musicnn
+	$(BIN)/genretag train --dataset gtzan --model probe --features $(TAGGRAMS) --inner-folds 10 \
+	  --set shifts=weights/shifts.npz --name gtzan-musicnn --licence "MIT (head), ISC (musicnn-msd)" \
+	  --out $(MADE)/gtzan-musicnn
+	cp $(MADE)/gtzan-musicnn/checkpoint.safetensors weights/gtzan-musicnn.safetensors
+	$(BIN)/python weights/build_auto.py --taggrams $(TAGGRAMS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

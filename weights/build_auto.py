@@ -3,7 +3,7 @@
     python weights/build_auto.py --taggrams ../shared/data/gtzan/musicnn_msd_taggram_train.npz \\
         --speech speech/learn
 
-where `benchmarks/speech.py` made the folder.
+where `benchmarks/speech.py` made the folder. Without --speech the veto of the present auto is kept.
 
 What tells speech from music is a logistic regression on windows, by the tags' log-odds: those of the speech
 against those of GTZAN's 443 train clips. Nothing else is trained here. The thresholds that `genretag tag`
@@ -39,6 +39,7 @@ from genretag.models.presets import COMPOSED
 from genretag.predict.engine import EngineOptions, Job, predict
 
 HERE = Path(__file__).resolve().parent
+AUTO = HERE / "auto.safetensors"
 PREFIX = "genre/"
 VETO = "speech"
 BROAD = 0.5
@@ -132,16 +133,21 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--taggrams", type=Path, required=True)
-    parser.add_argument("--speech", type=Path, required=True)
+    parser.add_argument("--speech", type=Path)
     options = parser.parse_args()
-    music, speech = music_windows(options.taggrams), speech_windows(options.speech)
+    music = music_windows(options.taggrams)
     head = checkpoint.load(HERE / "gtzan-musicnn.safetensors")
     tags = checkpoint.read_meta(HERE / "musicnn-msd.safetensors")
     labels = two_levels(head.meta.labels, tags.labels)
     preset = COMPOSED["two-level"]
     levels = {"broad": len(head.meta.labels), "temperature": head.meta.temperature, "vetoes": 1}
     config = {**head.meta.config, **levels}
-    veto, said = fit_veto(config["offset"], music, speech)
+    if options.speech:
+        veto, said = fit_veto(config["offset"], music, speech_windows(options.speech))
+        print(said)
+    else:
+        before = checkpoint.load(AUTO).state
+        veto = {name: tensor for name, tensor in before.items() if name.startswith("veto.")}
     meta = replace(
         head.meta,
         name="auto",
@@ -153,8 +159,7 @@ def main() -> None:
         temperature=1.0,
         origin=f"{head.meta.name} and {tags.name}, put together by weights/build_auto.py",
     )
-    checkpoint.save(HERE / "auto.safetensors", meta, head.state | veto)
-    print(said)
+    checkpoint.save(AUTO, meta, head.state | veto)
     for label, threshold in sorted(meta.thresholds.items()):
         print(f"{label:<20} {threshold:.2f}")
 

@@ -21,6 +21,7 @@ from genretag.training.options import TrainOptions
 from genretag.training.train import train
 
 NAME = "gtzan-musicnn"
+SHIFTS = Path(__file__).parents[2] / "weights" / "shifts.npz"
 MUSIC = Path(__file__).parents[1] / "fixtures" / "synthetic.wav"
 
 
@@ -38,7 +39,7 @@ def test_it_names_ten_genres_and_where_it_comes_from(shipped: checkpoint.Checkpo
     assert (meta.dataset, meta.split, meta.seed) == ("gtzan", "official", 0)
     assert meta.extra["tracks"] == {"train": 443, "valid": 0, "test": 0}
     assert "ISC" in meta.licence
-    assert meta.scores["accuracy"] == pytest.approx(0.842, abs=0.001)
+    assert meta.scores["accuracy"] == pytest.approx(0.831, abs=0.001)
 
 
 def test_its_base_is_the_shipped_one(shipped: checkpoint.Checkpoint) -> None:
@@ -55,7 +56,7 @@ def test_audio_and_features_get_the_same_scores(shipped: checkpoint.Checkpoint, 
     assert heard.scores is not None
     assert heard.windows is not None
     assert heard.scores.sum() == pytest.approx(1.0, abs=1e-5)
-    # The rows of the same windows, as the base alone gives them, in a features file.
+    # The rows of the same windows, as the base alone gives them, in a features file; none is raised in level.
     waves = decode_whole(MUSIC, shipped.meta.features, "full")[0].waves
     rows = Scorer(checkpoint.load(checkpoint.resolve("musicnn-msd")), "cpu").score(waves)
     assert len(rows) == len(heard.windows)
@@ -78,7 +79,14 @@ def test_its_command_makes_it_again(
 ) -> None:
     features = shared_data / "gtzan" / "musicnn_msd_taggram_train.npz"
     options = TrainOptions(
-        "gtzan", "probe", features=features, inner_folds=10, name=NAME, out=tmp_path / "run", device="cpu"
+        "gtzan",
+        "probe",
+        features=features,
+        inner_folds=10,
+        values={"shifts": str(SHIFTS)},
+        name=NAME,
+        out=tmp_path / "run",
+        device="cpu",
     )
     made = train(options)
     assert made is not None

@@ -41,6 +41,9 @@ class TorchScorer(ABC):
         if self.device.type == "cpu":
             # A fifth of the time for musicnn: its layers would fetch megabytes anew with every window.
             keep_freed_memory(KEPT_BYTES)
+        elif self.device.type == "cuda":
+            # TensorFloat-32 keeps 10 bits: scores would differ from the CPU's by more than 1e-3.
+            torch.backends.cudnn.allow_tf32 = False
         self._threads = torch.get_num_threads()
         self._lock = threading.Lock()
 
@@ -133,7 +136,7 @@ class Scorer(TorchScorer):
         self._temperature = meta.temperature
         self._front = front_end(meta.features).eval().to(self.device)
         model = load_model(checkpoint)
-        if self.device.type == "cpu":  # where it was measured
+        if self.device.type != "mps":  # not tried there
             model = for_inference(model)
         self._model: Any = model.to(self.device)
         self._has_head = is_track_model(meta.preset)
