@@ -6,7 +6,8 @@ The files are clips of one second, each another slice of music in a file of its 
 device and inode and recordings by their sound, so links or copies would be analysed once. A network of
 musicnn's shape with few filters and random weights hears them, so that what grows with the number of files
 shows and not the arithmetic. The first run writes genres, the others find them there; at the end they are
-taken back, so the same library serves again.
+taken back, so the same library serves again. With --dry-run nothing is written: writing waits for the disk,
+four times a file.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import memory, mixed_library, program, small_library, tagging_report
+from benchmarks import memory, mixed_library, program, small_library, sounds, tagging_report
 
 SECONDS = 1.0
 KINDS = ("mp3-mono", "opus")
@@ -52,28 +53,31 @@ def make_model(path: Path) -> None:
 
 
 def measure(
-    library: Path, count: int, runs: int, sources: Sequence[Path], model: Path | None
+    library: Path,
+    count: int,
+    runs: int,
+    sources: Sequence[Path],
+    model: Path | None,
+    kinds: Sequence[str],
+    *,
+    dry: bool,
 ) -> dict[str, Any]:
     """Everything this benchmark prints."""
     facts = program.machine()
     music, _ = mixed_library.find_sources(sources, 30.0, 0)
-    folders = small_library.make(library, count, music, seconds=SECONDS, kinds=KINDS)
+    folders = small_library.make(library, count, music, seconds=SECONDS, kinds=kinds)
     folders = folders[: -(-count // small_library.PER_FOLDER)]
     with tempfile.TemporaryDirectory(dir=library.parent, prefix=".scale-") as place:
         home = Path(place, "home")
         if model is None:
             model = Path(place, "tiny.safetensors")
             make_model(model)
-        line = ["--model", str(model), *map(str, folders)]
+        line = [*["--dry-run"] * dry, "--model", str(model), *map(str, folders)]
         first = watched(home, line)
         store = sum(path.stat().st_size for path in home.iterdir())
         again = [program.tag(home, line) for _ in range(runs)]
         replaced = watched(home, ["--existing", "replace", *line])
-        start = time.perf_counter()
-        undone = subprocess.run(
-            [*program.GENRETAG, "undo", "--quiet"], env=program.environment(home), check=False
-        ).returncode
-        undo_seconds = time.perf_counter() - start
+        undone = None if dry else undo(home)
     return {
         "machine": facts,
         "files": count,
@@ -86,8 +90,16 @@ def measure(
             "statuses": again[-1]["statuses"],
         },
         "again_replace": replaced,
-        "undo": {"seconds": undo_seconds, "exit": undone},
+        "undo": undone,
     }
+
+
+def undo(home: Path) -> dict[str, Any]:
+    """Take the last run back."""
+    start = time.perf_counter()
+    command = [*program.GENRETAG, "undo", "--quiet"]
+    code = subprocess.run(command, env=program.environment(home), check=False).returncode
+    return {"seconds": time.perf_counter() - start, "exit": code}
 
 
 def watched(home: Path, line: Sequence[str]) -> dict[str, Any]:
@@ -108,7 +120,7 @@ def watched(home: Path, line: Sequence[str]) -> dict[str, Any]:
 def markdown(result: Mapping[str, Any]) -> str:
     """What was measured, as Markdown."""
     count, first, again = result["files"], result["first"], result["again"]
-    replaced, undo = result["again_replace"], result["undo"]
+    replaced, undone = result["again_replace"], result["undo"]
     steadiness = first["rate_last_tenth"] / first["rate_first_tenth"]
     store = result["store_bytes"]
     rows = [
@@ -119,8 +131,9 @@ def markdown(result: Mapping[str, Any]) -> str:
         ["unchanged, default policy", f"{again['seconds']:.2f} s, {again['statuses']}"],
         ["unchanged, `--existing replace`", f"{replaced['seconds']:.2f} s, {replaced['statuses']}"],
         ["its peak memory", f"{replaced['peak_bytes'] / 2**20:.0f} MiB"],
-        ["`genretag undo` of the first", f"{undo['seconds']:.1f} s"],
     ]
+    if undone:
+        rows.append(["`genretag undo` of the first", f"{undone['seconds']:.1f} s"])
     memories = [f"{size / 2**20:.0f}" for _, size in first["memory"]]
     return (
         f"Machine: {tagging_report.describe(result['machine'])}.\n\n"
@@ -141,13 +154,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=5, help="unchanged re-runs to take the median of (5)")
     parser.add_argument("--model", type=Path, help="a checkpoint instead of the tiny one")
     parser.add_argument("--source", type=Path, action="append", default=[], help="real music to slice")
+    parser.add_argument("--kind", action="append", choices=list(sounds.ENCODINGS), help="may be repeated")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="write nothing, so that the disk is not waited for"
+    )
     parser.add_argument("--out", type=Path, help="JSON file for all figures")
     options = parser.parse_args(arguments)
-    result = measure(options.library, options.tracks, options.runs, options.source, options.model)
+    kinds = options.kind or KINDS
+    result = measure(
+        options.library,
+        options.tracks,
+        options.runs,
+        options.source,
+        options.model,
+        kinds,
+        dry=options.dry_run,
+    )
     if options.out:
         options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(markdown(result))
-    return int(result["first"]["statuses"] != {"written": options.tracks} or result["undo"]["exit"] != 0)
+    done = "planned" if options.dry_run else "written"
+    failed = result["undo"] is not None and result["undo"]["exit"] != 0
+    return int(result["first"]["statuses"] != {done: options.tracks} or failed)
 
 
 if __name__ == "__main__":
