@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -54,15 +55,18 @@ def without_artists(taggrams: Path, folder: Path) -> Path:
 
 
 def share_of_artists(taggrams: Path, folder: Path, share: float) -> Path:
-    """A copy with the clips of some artists, drawn at random."""
+    """A copy with the clips of some artists, drawn at random within each genre."""
     folder.mkdir(parents=True, exist_ok=True)
     artists = json.loads((taggrams.parent / "artists.json").read_text(encoding="utf-8"))
     shutil.copy(taggrams.parent / "artists.json", folder)
     with np.load(taggrams) as file:
         arrays = dict(file)
     owners = np.array([artists.get(Path(name).stem, name) for name in arrays["IDS"].tolist()])
-    known = np.unique(owners)
-    drawn = np.random.default_rng(0).permutation(known)[: round(share * len(known))]
+    drawn: list[str] = []
+    random = np.random.default_rng(0)
+    for genre in np.unique(arrays["Y"]):
+        known = np.setdiff1d(owners[arrays["Y"] == genre], drawn)
+        drawn += random.permutation(known)[: math.ceil(share * len(known))].tolist()
     rows = np.isin(owners, drawn)
     np.savez(folder / taggrams.name, **{name: values[rows] for name, values in arrays.items()})
     return folder / taggrams.name
