@@ -6,8 +6,8 @@ The files are clips of one second, each another slice of music in a file of its 
 device and inode and recordings by their sound, so links or copies would be analysed once. A network of
 musicnn's shape with few filters and random weights hears them, so that what grows with the number of files
 shows and not the arithmetic. The first run writes genres, the others find them there; at the end they are
-taken back, so the same library serves again. With --dry-run nothing is written: writing waits for the disk,
-four times a file.
+taken back, so the same library serves again. With --dry-run the clips are plain wav files and nothing is
+written: writing waits for the disk, four times a file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import memory, mixed_library, program, small_library, sounds, tagging_report
+from benchmarks import memory, mixed_library, program, small_library, tagging_report
 
 SECONDS = 1.0
 KINDS = ("mp3-mono", "opus")
@@ -58,14 +58,16 @@ def measure(
     runs: int,
     sources: Sequence[Path],
     model: Path | None,
-    kinds: Sequence[str],
     *,
     dry: bool,
 ) -> dict[str, Any]:
     """Everything this benchmark prints."""
     facts = program.machine()
     music, _ = mixed_library.find_sources(sources, 30.0, 0)
-    folders = small_library.make(library, count, music, seconds=SECONDS, kinds=kinds)
+    if dry:
+        folders = small_library.make_plain(library, count, music, seconds=SECONDS)
+    else:
+        folders = small_library.make(library, count, music, seconds=SECONDS, kinds=KINDS)
     folders = folders[: -(-count // small_library.PER_FOLDER)]
     with tempfile.TemporaryDirectory(dir=library.parent, prefix=".scale-") as place:
         home = Path(place, "home")
@@ -154,21 +156,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=5, help="unchanged re-runs to take the median of (5)")
     parser.add_argument("--model", type=Path, help="a checkpoint instead of the tiny one")
     parser.add_argument("--source", type=Path, action="append", default=[], help="real music to slice")
-    parser.add_argument("--kind", action="append", choices=list(sounds.ENCODINGS), help="may be repeated")
     parser.add_argument(
         "--dry-run", action="store_true", help="write nothing, so that the disk is not waited for"
     )
     parser.add_argument("--out", type=Path, help="JSON file for all figures")
     options = parser.parse_args(arguments)
-    kinds = options.kind or KINDS
     result = measure(
-        options.library,
-        options.tracks,
-        options.runs,
-        options.source,
-        options.model,
-        kinds,
-        dry=options.dry_run,
+        options.library, options.tracks, options.runs, options.source, options.model, dry=options.dry_run
     )
     if options.out:
         options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import wave
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,6 +49,22 @@ def make(
         if n % 100 == 99:
             print(f"\r{n + 1}/{count} files made", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
+    return folders
+
+
+def make_plain(
+    out: Path, count: int, sources: Sequence[Path] = (), *, seconds: float = SECONDS
+) -> list[Path]:
+    """As `make`, but wav files without tags, 11 kHz mono: a hundred thousand of them take a minute."""
+    folders = [out / f"{number:03d}" for number in range(-(-count // PER_FOLDER))]
+    sound = _long_sound(sources, count)[::4, 0]
+    length = round(seconds * sounds.RATE / 4)
+    for n, start in enumerate(np.linspace(0, len(sound) - length, count).astype(int)):
+        folder = folders[n // PER_FOLDER]
+        folder.mkdir(parents=True, exist_ok=True)
+        with wave.open(str(folder / f"{n:06d}.wav"), "wb") as file:
+            file.setparams((1, 2, sounds.RATE // 4, length, "NONE", "not compressed"))
+            file.writeframes(sound[start : start + length].tobytes())
     return folders
 
 

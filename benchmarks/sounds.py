@@ -66,7 +66,6 @@ ENCODINGS: Mapping[str, Encoding] = {
     "tta": Encoding(".tta", "tta", "tta", "s16"),
     "aiff": Encoding(".aiff", "aiff", "pcm_s16be", "s16"),
     "wav": Encoding(".wav", "wav", "pcm_s16le", "s16"),
-    "wav-mono": Encoding(".wav", "wav", "pcm_s16le", "s16", 16_000, "mono"),
     "au": Encoding(".au", "au", "pcm_s16be", "s16"),
     "aac": Encoding(".aac", "adts", "aac", "fltp", bit_rate=96_000),
 }
