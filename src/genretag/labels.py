@@ -121,7 +121,7 @@ def lookup(name: str) -> Genre | None:
 
 
 def parents(name: str) -> tuple[str, ...]:
-    """Broader genres from the nearest to the broadest: "Heavy Metal" gives ("Metal", "Rock")."""
+    """Broader genres from the nearest to the broadest: "Black Metal" gives ("Metal",)."""
     chain: list[str] = []
     genre = lookup(name)
     while genre and genre.parent and genre.parent not in chain:

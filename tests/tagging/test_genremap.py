@@ -37,6 +37,20 @@ def test_rename_drop_allow_and_parents(write: Path) -> None:
     assert genre_map.apply(["Jazz"]) == ()
 
 
+def test_the_genre_tree_gives_the_parents(write: Path) -> None:
+    write.write_text("parents = true")
+    genre_map = load_map(write)
+    assert genre_map.apply(["Heavy Metal", "Jazz"]) == ("Heavy Metal", "Metal", "Jazz")
+
+
+def test_what_is_not_allowed_becomes_the_nearest_broader_genre_that_is(write: Path) -> None:
+    write.write_text('allow = ["rock", "Metal"]\nbroaden = true')
+    genre_map = load_map(write)
+    assert genre_map.apply(["Heavy Metal", "Indie Rock", "Jazz"]) == ("Metal", "Rock")
+    write.write_text('allow = ["rock", "Metal"]')
+    assert load_map(write).apply(["Heavy Metal", "Indie Rock", "Jazz"]) == ()
+
+
 def test_an_empty_map_changes_nothing() -> None:
     assert GenreMap().apply(["Rock", "Jazz"]) == ("Rock", "Jazz")
 
@@ -52,6 +66,8 @@ def test_a_parent_may_be_one_name(write: Path) -> None:
         ("rename = [", "not valid TOML"),
         ('[renames]\n"a" = "b"', "unknown entry 'renames'; did you mean 'rename'?"),
         ('rename = "a"', "rename must be a table"),
+        ("parents = 3", "parents must be a table"),
+        ("broaden = 3", "broaden must be true or false, not 3"),
         ("drop = [3]", "drop must be a genre name or a list of them, not 3"),
         ('[rename]\n"a" = ""', "rename.a must be a genre name"),
         ('[parents]\n"a" = [["b"]]', "parents.a must be a genre name"),

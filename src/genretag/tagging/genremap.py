@@ -11,8 +11,9 @@ from typing import Any
 
 from genretag.errors import MapError
 from genretag.labels import canonical
+from genretag.labels import parents as broader
 
-_TABLES = ("rename", "drop", "allow", "parents")
+_ENTRIES = ("rename", "drop", "allow", "parents", "broaden")
 
 
 @dataclass(frozen=True)
@@ -20,13 +21,17 @@ class GenreMap:
     """What `--map` does to the genres of a track: rename, add parents, drop, keep what is allowed.
 
     Names on the left are matched by their canonical spelling ("hip hop" is "Hip-Hop"); names on the right are
-    written as they stand. An empty `allow` allows everything.
+    written as they stand. An empty `allow` allows everything. With `tree` every genre is followed by its
+    broader ones in the genre tree; with `broaden` one that is not allowed becomes the nearest broader one of
+    the tree that is.
     """
 
     rename: Mapping[str, str] = field(default_factory=dict)
     drop: frozenset[str] = frozenset()
     allow: frozenset[str] = frozenset()
     parents: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tree: bool = False
+    broaden: bool = False
 
     def apply(self, genres: Iterable[str]) -> tuple[str, ...]:
         """Genres as this map wants them, in order and without repeats; parents follow their genre."""
@@ -34,15 +39,23 @@ class GenreMap:
         for genre in genres:
             if canonical(genre) in self.drop:
                 continue
-            renamed = self.rename.get(canonical(genre), genre)
-            wanted += [renamed, *self.parents.get(canonical(renamed), ())]
+            renamed = self._allowed(self.rename.get(canonical(genre), genre))
+            own = self.parents.get(canonical(renamed), ())
+            wanted += [renamed, *own, *(broader(renamed) if self.tree else ())]
         return tuple(
             dict.fromkeys(
-                genre
-                for genre in wanted
-                if canonical(genre) not in self.drop and (not self.allow or canonical(genre) in self.allow)
+                genre for genre in wanted if canonical(genre) not in self.drop and self._allows(genre)
             )
         )
+
+    def _allows(self, genre: str) -> bool:
+        return not self.allow or canonical(genre) in self.allow
+
+    def _allowed(self, genre: str) -> str:
+        """The genre itself or, where it is to be broadened, what stands for it."""
+        if not self.broaden or self._allows(genre):
+            return genre
+        return next(filter(self._allows, broader(genre)), genre)
 
 
 def load_map(path: Path) -> GenreMap:
@@ -58,19 +71,23 @@ def load_map(path: Path) -> GenreMap:
     except tomllib.TOMLDecodeError as error:
         raise MapError(f"{path}: not valid TOML: {error}") from None
     for key in document:
-        if key not in _TABLES:
-            near = difflib.get_close_matches(key, _TABLES, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(_TABLES)}"
+        if key not in _ENTRIES:
+            near = difflib.get_close_matches(key, _ENTRIES, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(_ENTRIES)}"
             raise MapError(f"{path}: unknown entry {key!r}{hint}")
     rename = _table(document, "rename", path)
+    tree = document.get("parents") is True
+    above = {} if tree else _table(document, "parents", path)
+    broaden = document.get("broaden", False)
+    if not isinstance(broaden, bool):
+        raise MapError(f"{path}: broaden must be true or false, not {broaden!r}"[:300])
     return GenreMap(
         rename={canonical(old): _name(new, f"rename.{old}", path) for old, new in rename.items()},
         drop=frozenset(map(canonical, _names(document.get("drop", []), "drop", path))),
         allow=frozenset(map(canonical, _names(document.get("allow", []), "allow", path))),
-        parents={
-            canonical(genre): _names(above, f"parents.{genre}", path)
-            for genre, above in _table(document, "parents", path).items()
-        },
+        parents={canonical(genre): _names(names, f"parents.{genre}", path) for genre, names in above.items()},
+        tree=tree,
+        broaden=broaden,
     )
 
 
