@@ -79,10 +79,11 @@ def probe_base(
         "base_kind": meta.labels.kind,
         "base_temperature": meta.temperature,
     }
-    if _front(features) == _front(meta.features):
+    heard = replace(meta.features, level=features.level)
+    if _front(features) == _front(heard):
         return {**config, **changes}, features
-    step = round(PROBE_SECONDS * meta.features.sample_rate / meta.features.hop_length)
-    return {**config, **changes}, replace(meta.features, step_frames=min(step, meta.features.frames))
+    step = round(PROBE_SECONDS * heard.sample_rate / heard.hop_length)
+    return {**config, **changes}, replace(heard, step_frames=min(step, heard.frames))
 
 
 def _own(init: str, preset: Preset) -> Checkpoint | None:
