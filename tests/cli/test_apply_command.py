@@ -6,6 +6,8 @@ import json
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from command import Command, command_line
 from genretag.tagging import tags
 from sounds import make_sound
@@ -77,3 +79,13 @@ def test_a_malformed_plan_changes_nothing(genretag: Command, library: Path, tmp_
     gone = genretag("apply", tmp_path / "gone.jsonl")
     assert gone.code == 2
     assert "no such file" in gone.err
+
+
+def test_a_plan_that_cannot_be_read_is_said_in_a_line(genretag: Command) -> None:
+    memory = Path("/proc/self/mem")
+    if not memory.is_file():
+        pytest.skip("no file here that refuses to be read")
+    answer = genretag("apply", memory)
+    assert answer.code == 2
+    assert answer.err.count("\n") == 1
+    assert "cannot be read (Input/output error)" in answer.err

@@ -30,6 +30,7 @@ def apply(
 
     Example: genretag apply plan.jsonl
     """
+    from genretag.errors import PlanError
     from genretag.store import Store
     from genretag.tagging.apply import Applying
     from genretag.tagging.plan import read_plan
@@ -37,7 +38,10 @@ def apply(
     options.readable_source(plan)
     writing = options.writing_options(separator, id3, preserve_mtime, provenance)
     # Read whole before anything is written: a line that cannot be understood stops the plan, not half of it.
-    records = list(read_plan(_lines(plan), "<stdin>" if str(plan) == "-" else str(plan)))
+    try:
+        records = list(read_plan(_lines(plan), "<stdin>" if str(plan) == "-" else str(plan)))
+    except OSError as error:
+        raise PlanError(f"{plan}: cannot be read ({error.strerror}); check the disk") from error
     with Store.open() as store:
         report_store(store)
         applying = Applying(writing, store)
