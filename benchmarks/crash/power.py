@@ -219,19 +219,38 @@ def _parse(line: str) -> Call | None:
 # The mode
 
 
-Runs = tuple[tuple[Starter, Boundary | None], ...]
+@dataclass(frozen=True)
+class Scenario:
+    """Runs over one file before the power goes, one after the other; with a boundary: killed there."""
+
+    name: str
+    prepare: Callable[[], None]
+    runs: tuple[tuple[Starter, Boundary | None], ...]
 
 
-def _scenarios(bench: Bench, name: str) -> Iterator[tuple[str, Callable[[], None], Runs]]:
-    """Runs before the power goes, one after the other; the earlier ones of them killed."""
+def scenarios(bench: Bench, name: str) -> list[Scenario]:
+    """A write into a new store, its undo, and the start after either was killed."""
     apply, undo, history = (bench.starter(command) for command in (bench.apply, bench.undo, bench.history))
     fresh, written = partial(bench.fresh, [name]), partial(bench.written, [name])
-    yield "apply", fresh, ((apply, None),)
-    yield "undo", written, ((undo, None),)
+    found = [Scenario("apply", fresh, ((apply, None),)), Scenario("undo", written, ((undo, None),))]
     for stop in STOPS:
         what = f"killed at {stop.name}, next start"
-        yield f"apply {what}", fresh, ((apply, stop), (history, None))
-        yield f"undo {what}", written, ((undo, stop), (history, None))
+        found += [
+            Scenario(f"apply {what}", fresh, ((apply, stop), (history, None))),
+            Scenario(f"undo {what}", written, ((undo, stop), (history, None))),
+        ]
+    return found
+
+
+def play(bench: Bench, scenario: Scenario) -> Iterator[tuple[Disk, str]]:
+    """The disk after every call of a scenario that changes something, and words for that moment."""
+    scenario.prepare()
+    disk = Disk(bench.home.parent)
+    for number, (start, kill) in enumerate(scenario.runs, start=1):
+        for call in record(start, bench.scratch, kill):
+            if disk.apply(call):
+                yield disk, f"{scenario.name}, power cut in run {number} after {call.name}"
+        disk.forget_descriptors()
 
 
 def cut(bench: Bench, trials: int, chance: random.Random) -> Findings:
@@ -244,32 +263,24 @@ def cut(bench: Bench, trials: int, chance: random.Random) -> Findings:
     chance.shuffle(names)
     share = max(3, trials // len(names))
     for name in cycle(names):
-        what, prepare, runs = chance.choice(list(_scenarios(bench, name)))
-        states = _states(bench, prepare, runs, chance)
+        states: dict[State, str] = {}
+        for disk, moment in play(bench, chance.choice(scenarios(bench, name))):
+            for keep in get_args(Keep):
+                found = tuple(sorted(disk.after_cut(_keeping(keep, chance)).items()))
+                states.setdefault(found, f"{moment}, {keep} of what was unsynced kept")
         findings.possible += len(states)
-        for found, where in chance.sample(list(states.items()), min(share, len(states))):
-            bench.clear()
-            restore(dict(found), (bench.music, bench.home))
-            bench.judge([name], f"{what}: {where}", findings)
+        for found, what in chance.sample(list(states.items()), min(share, len(states))):
+            judge(bench, name, dict(found), what, findings)
             if findings.trials == trials:
                 return findings
     raise AssertionError
 
 
-def _states(bench: Bench, prepare: Callable[[], None], runs: Runs, chance: random.Random) -> dict[State, str]:
-    """What cuts may leave, each with words for the cut."""
-    prepare()
-    disk = Disk(bench.home.parent)
-    states: dict[State, str] = {}
-    for number, (start, kill) in enumerate(runs, start=1):
-        for call in record(start, bench.scratch, kill):
-            if disk.apply(call):
-                for keep in get_args(Keep):
-                    found = tuple(sorted(disk.after_cut(_keeping(keep, chance)).items()))
-                    what = f"power cut in run {number} after {call.name}, {keep} of what was unsynced kept"
-                    states.setdefault(found, what)
-        disk.forget_descriptors()
-    return states
+def judge(bench: Bench, name: str, found: dict[bytes, bytes | None], what: str, findings: Findings) -> None:
+    """Start genretag on what a cut left."""
+    bench.clear()
+    restore(found, (bench.music, bench.home))
+    bench.judge([name], what, findings)
 
 
 def _keeping(keep: Keep, chance: random.Random) -> Callable[[], bool]:
