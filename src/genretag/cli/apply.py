@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -46,7 +47,8 @@ def apply(
         report_store(store)
         applying = Applying(writing, store)
         printer = RecordPrinter(as_json=json, quiet=quiet, verbose=verbose)
-        printer.print_all(applying.records(records), lambda: len(records))
+        with closing(applying.records(records)) as answers:
+            printer.print_all(answers, lambda: len(records))
         report_links(applying.writer.links_broken)
         printer.summary(printer.undo_hint(applying.writer.run_id))
     return printer.exit_code
