@@ -156,7 +156,7 @@ class Journal:
             yield
         except OSError as error:
             raise StoreError(
-                f"{self._locks}: no run can be locked there ({error}); free some space"
+                f"{self._locks}: no run can be locked there ({error}); free some space or set GENRETAG_HOME"
             ) from error
 
     def _lock(self, name: str) -> filelock.BaseFileLock:

@@ -56,7 +56,7 @@ def _settle(journal: Journal, write: Write) -> str:
 
 def _put_back(write: Write) -> bool:
     """Whether the copy's name holds what others had put in the file's place just before it was replaced."""
-    taken = _content(write.temp)
+    taken = _content(write.temp) if write.temp.name.startswith(TEMP_PREFIX) else None
     if taken in (None, write.before_hash, write.after_hash) or _content(write.path) != write.after_hash:
         return False
     with suppress(OSError):
@@ -75,8 +75,9 @@ def _was_replaced(write: Write) -> bool:
 
 
 def _content(path: Path) -> bytes | None:
+    """SHA-256 of a regular file; None for anything else (a pipe would never end)."""
     with suppress(OSError):
-        return hash_file(path)
+        return hash_file(path) if path.is_file() else None
     return None
 
 

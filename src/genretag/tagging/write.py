@@ -114,6 +114,7 @@ def safe_write(
         if not replacing or _has_key(temp, key):
             _discard(journal, write_id, temp, error)
         elif not os.path.lexists(temp):  # interrupted right after the replacement
+            sync_folder(target.parent)
             journal.done(write_id)
         # Else interrupted between the two: recovery tells by their content which file stands where.
         raise
@@ -261,7 +262,7 @@ def exchange_names(first: Path, second: Path) -> bool:
     if call(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) == 0:
         return True
     code = ctypes.get_errno()
-    if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+    if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM):  # the last in some sandboxes
         return False
     raise OSError(code, os.strerror(code), os.fspath(second))
 
