@@ -29,6 +29,9 @@ RECORDED = (
 EXCHANGE = "RENAME_EXCHANGE"
 
 Keep = Literal["nothing", "everything", "a part"]
+Keeping = Callable[[], float]
+"""How much of the next change was kept: of a write its first part, of any other all from a half on."""
+
 State = tuple[tuple[bytes, bytes | None], ...]
 
 
@@ -49,15 +52,14 @@ class File:
     pending: list[tuple[int, bytes | None]] = field(default_factory=list)
     """Writes (offset, bytes) and truncations (length, None)."""
 
-    def content(self, keep: Callable[[], bool]) -> bytes:
-        """The content after a cut that keeps these of the pending changes."""
+    def content(self, keep: Keeping) -> bytes:
+        """The content after a cut."""
         content = bytearray(self.safe or b"")
         for at, written in self.pending:
-            if not keep():
-                continue
-            if written is None:
+            share = keep()
+            if written is None and share >= 0.5:
                 content[at:] = bytes(max(0, at - len(content)))
-            else:
+            elif written is not None and (written := written[: round(share * len(written))]):
                 content += bytes(max(0, at - len(content)))
                 content[at : at + len(written)] = written
         return bytes(content)
@@ -150,18 +152,18 @@ class Disk:
 
     def _sync(self, path: bytes, file: File) -> None:
         if file.safe is not None:
-            file.safe, file.pending = file.content(lambda: True), []
+            file.safe, file.pending = file.content(lambda: 1.0), []
             return
         for folder, change in self._pending:
             if folder == path:
                 change(self._safe)
         self._pending = [(folder, change) for folder, change in self._pending if folder != path]
 
-    def after_cut(self, keep: Callable[[], bool]) -> dict[bytes, bytes | None]:
+    def after_cut(self, keep: Keeping) -> dict[bytes, bytes | None]:
         """What is found when power is back: path to content, None for a folder."""
         names = dict(self._safe)
         for _, change in self._pending:
-            if keep():
+            if keep() >= 0.5:
                 change(names)
         found: dict[bytes, bytes | None] = {self._root: None}
         # Sorted: a folder comes before what is in it, and what is in a folder that was lost is lost too.
@@ -283,11 +285,11 @@ def judge(bench: Bench, name: str, found: dict[bytes, bytes | None], what: str, 
     bench.judge([name], what, findings)
 
 
-def _keeping(keep: Keep, chance: random.Random) -> Callable[[], bool]:
+def _keeping(keep: Keep, chance: random.Random) -> Keeping:
     return {
-        "nothing": lambda: False,
-        "everything": lambda: True,
-        "a part": lambda: chance.random() < 0.5,
+        "nothing": lambda: 0.0,
+        "everything": lambda: 1.0,
+        "a part": lambda: chance.choice((0.0, 1.0, chance.random())),
     }[keep]
 
 

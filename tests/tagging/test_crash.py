@@ -83,7 +83,7 @@ def test_what_the_journal_says_is_safe_when_it_says_so(tmp_path: Path) -> None:
     one, findings = bench(tmp_path, NAMES[4]), Findings()
     for scenario in power.scenarios(one, NAMES[4]):
         *_, (disk, moment) = power.play(one, scenario)
-        power.judge(one, NAMES[4], disk.after_cut(lambda: False), moment, findings)
+        power.judge(one, NAMES[4], disk.after_cut(lambda: 0.0), moment, findings)
     assert wrong(findings) == []
 
 
@@ -105,7 +105,7 @@ def test_what_was_not_synced_can_be_lost(tmp_path: Path) -> None:
         disk.apply(call)
 
     def after(*, kept: bool) -> dict[str, bytes | None]:
-        found = disk.after_cut(lambda: kept)
+        found = disk.after_cut(lambda: float(kept))
         return {Path(path.decode()).name: content for path, content in found.items()}
 
     assert after(kept=False) == {"disk": None, "old": b"old"}
