@@ -117,16 +117,16 @@ def worker(home: Path, work: Callable[[], int]) -> Starter:
 
     def start(before: Before | None = None) -> Process:
         # Elsewhere than the store: that disk may be full.
-        output = Path(tempfile.gettempdir(), f"genretag-crash-{os.getpid()}-{time.monotonic_ns()}")
+        descriptor, output = tempfile.mkstemp(prefix="genretag-crash-")
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
         if pid:
-            return Process(pid, output)
+            os.close(descriptor)
+            return Process(pid, Path(output))
         code = 99
         try:
             os.environ["GENRETAG_HOME"] = str(home)
-            descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             os.dup2(descriptor, 1)
             os.dup2(descriptor, 2)
             os.close(descriptor)
