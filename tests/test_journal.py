@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from genretag.errors import WriteError
+from genretag.errors import StoreError, WriteError
 from genretag.journal import Change, Journal
 from genretag.store import Store
 
@@ -54,6 +54,26 @@ def test_a_write_is_told_as_it_was_noted(journal: Journal, tmp_path: Path) -> No
     assert (failed.state, failed.code) == ("abandoned", "no-space")
     assert journal.delta(write_id) == b"delta"
     assert journal.pending(run_id) == []
+
+
+def test_locks_of_runs_that_never_got_a_row_are_removed(store: Store, journal: Journal) -> None:
+    forgotten = store.folder / "runs" / "forgotten.lock"
+    with journal.run("tag", None):
+        forgotten.touch()
+        with journal.lost_runs() as lost:
+            assert lost == []
+        assert not forgotten.exists()
+        assert len(list(forgotten.parent.iterdir())) == 1, "the lock of the run that goes on stays"
+    assert list(forgotten.parent.iterdir()) == []
+
+
+def test_where_nothing_can_be_locked_no_run_begins(store: Store, journal: Journal) -> None:
+    (store.folder / "runs").touch()
+    with pytest.raises(StoreError, match="no run can be locked"), journal.lost_runs():
+        pass
+    with pytest.raises(StoreError, match="no run can be locked"), journal.run("tag", None):
+        pass
+    assert store.row("SELECT count(*) FROM runs") == (0,)
 
 
 def test_runs_are_told_newest_first_with_their_counts(journal: Journal, tmp_path: Path) -> None:

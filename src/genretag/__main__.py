@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ from typer.exceptions import Abort, TyperException
 
 from genretag.errors import GenretagError
 
+SOME_FAILED = 1
 NOTHING_STARTED = 2
 INTERRUPTED = 130
 # What a shell reports of a program that wrote into a closed pipe (128 + SIGPIPE).
@@ -49,11 +51,22 @@ def run(arguments: list[str] | None = None) -> int:
         if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
             raise
         # The reader has gone (`| head`): nobody is left to tell, and Python must not try at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence()
         return PIPE_CLOSED
+    except OSError as error:
+        # Without a name it is the output, whose disk is full or fails.
+        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+        _silence()
+        say(f"the output cannot be written ({error.strerror}); what was finished is kept")
+        return SOME_FAILED
     if code == INTERRUPTED:  # typer's answer to KeyboardInterrupt
         say("interrupted; what was finished is kept")
     return code if isinstance(code, int) else 0
+
+
+def _silence() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -85,6 +85,9 @@ _COLUMNS = (
     "id, run_id, path, temp, audio_id, format, old_raw, old_genres, new_genres, undoes, how, "
     "before_mtime_ns, state, code, before_hash, after_hash, undone_by"
 )
+_UNSETTLED = (
+    "(status = 'running' OR id IN (SELECT run_id FROM writes WHERE state IN ('intended', 'prepared')))"
+)
 # A write of our own that still stands: neither taken back nor itself a taking back.
 _STANDS = "state = 'done' AND undone_by IS NULL AND undoes IS NULL"
 
@@ -122,18 +125,18 @@ class Journal:
         # The name is new even where ids begin again after a damaged database.
         name = f"{uuid.uuid4().hex}.lock"
         lock = self._lock(name)
-        # Held before the row can be seen: otherwise another process could take the run for dead.
-        try:
-            self._locks.mkdir(exist_ok=True)
-            lock.acquire()
-        except OSError as error:
-            raise StoreError(f"{lock.lock_file}: cannot be locked ({error})") from error
         row = (command, model, __version__, name, time.time(), "running")
-        with self._store.transaction() as connection:
-            cursor = connection.execute(
-                "INSERT INTO runs (command, model, version, lock, started, status) VALUES (?, ?, ?, ?, ?, ?)",
-                row,
-            )
+        with self._lockable():
+            self._locks.mkdir(exist_ok=True)
+            with self._store.transaction() as connection:
+                # Held before the row can be seen: otherwise another process could take the run for dead.
+                # Made in the transaction: otherwise it could take the lock for a forgotten one.
+                lock.acquire()
+                cursor = connection.execute(
+                    "INSERT INTO runs (command, model, version, lock, started, status) "
+                    "VALUES (?, ?, ?, ?, ?, ?)",
+                    row,
+                )
         assert cursor.lastrowid is not None
         return cursor.lastrowid, lock
 
@@ -147,6 +150,15 @@ class Journal:
                 "DELETE FROM runs WHERE id = ? AND id NOT IN (SELECT run_id FROM writes)", (run_id,)
             )
 
+    @contextmanager
+    def _lockable(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(
+                f"{self._locks}: no run can be locked there ({error}); free some space or set GENRETAG_HOME"
+            ) from error
+
     def _lock(self, name: str) -> filelock.BaseFileLock:
         return filelock.FileLock(self._locks / name, blocking=False, thread_local=False)
 
@@ -156,26 +168,34 @@ class Journal:
 
         At the end of the block they count as interrupted.
         """
-        rows = self._store.rows(
-            "SELECT id, lock FROM runs WHERE status = 'running' OR id IN "
-            "(SELECT run_id FROM writes WHERE state IN ('intended', 'prepared')) ORDER BY id"
-        )
+        self._remove_forgotten_locks()
+        rows = self._store.rows(f"SELECT id, lock FROM runs WHERE {_UNSETTLED} ORDER BY id")
         held: list[tuple[int, filelock.BaseFileLock]] = []
-        self._locks.mkdir(exist_ok=True)
         try:
-            for run_id, name in rows:
-                lock = self._lock(name)
-                try:
-                    lock.acquire()
-                except filelock.Timeout:
-                    continue
-                held.append((run_id, lock))
+            with self._lockable():
+                self._locks.mkdir(exist_ok=True)
+                for run_id, name in rows:
+                    lock = self._lock(name)
+                    with suppress(filelock.Timeout):
+                        lock.acquire()
+                        held.append((run_id, lock))
             yield [run_id for run_id, _ in held]
             for run_id, _ in held:
                 self._finish(run_id, "interrupted")
         finally:
             for _, lock in held:
                 _release(lock)
+
+    def _remove_forgotten_locks(self) -> None:
+        """Those of runs that were stopped before their row was written, or after it was settled."""
+        if not any(self._locks.glob("*.lock")):
+            return
+        with self._store.transaction(durable=False) as connection:
+            known = {name for (name,) in connection.execute(f"SELECT lock FROM runs WHERE {_UNSETTLED}")}
+            for path in self._locks.glob("*.lock"):
+                if path.name not in known:
+                    with suppress(OSError):
+                        path.unlink()
 
     def runs(self) -> list[Run]:
         """The runs that wrote or tried to, newest first."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -108,6 +109,17 @@ def home() -> Path:
     return Path(named) if named else Path(platformdirs.user_data_dir("genretag", appauthor=False))
 
 
+def sync_folder(folder: Path) -> None:
+    """Make safe from the loss of power what was made, renamed and removed in a folder, where it can be."""
+    if sys.platform != "win32":
+        with suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
 class Store:
     """The open database; use `Store.open()` and `close()`, or a `with` statement. Any thread may call it.
 
@@ -136,7 +148,7 @@ class Store:
         folder = (folder or home()).absolute()
         path = folder / FILE_NAME
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            _make_folder(folder)
             # Two processes must not both move a damaged database: the second would move the new one.
             with filelock.FileLock(folder / "open.lock", timeout=BUSY_SECONDS):
                 connection, warning = _open_or_replace(path)
@@ -302,6 +314,14 @@ class Store:
             raise StoreError(
                 f"{path}: cannot be used ({error}); free some space or set GENRETAG_HOME"
             ) from error
+
+
+def _make_folder(folder: Path) -> None:
+    # Its name must be safe before anything is written: with it all that the journal keeps would go.
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
 
 
 def _open_or_replace(path: Path) -> tuple[sqlite3.Connection, str | None]:

@@ -6,6 +6,8 @@ import json
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from command import Command, command_line
 from genretag.tagging import tags
 from sounds import make_sound
@@ -77,3 +79,38 @@ def test_a_malformed_plan_changes_nothing(genretag: Command, library: Path, tmp_
     gone = genretag("apply", tmp_path / "gone.jsonl")
     assert gone.code == 2
     assert "no such file" in gone.err
+
+
+def test_a_plan_that_cannot_be_read_is_said_in_a_line(genretag: Command) -> None:
+    memory = Path("/proc/self/mem")
+    if not memory.is_file():
+        pytest.skip("no file here that refuses to be read")
+    answer = genretag("apply", memory)
+    assert answer.code == 2
+    assert answer.err.count("\n") == 1
+    assert "cannot be read (Input/output error)" in answer.err
+
+
+def test_an_output_that_cannot_be_written_ends_the_run_in_words(genretag: Command, tmp_path: Path) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("no device here that is always full")
+    songs = [make_sound(tmp_path / f"{number}.mp3", 1.0) for number in range(2)]
+    plan = tmp_path / "plan.jsonl"
+    plan.write_text("".join(json.dumps({"path": str(song), "genres": ["Rock"]}) + "\n" for song in songs))
+    with full.open("w") as output:
+        done = subprocess.run(
+            command_line("apply", "--json", plan),
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("genretag: the output cannot be written (No space left")
+    assert "Traceback" not in done.stderr
+    history = genretag("history", "--json")
+    assert history.err == "", "nothing is left to settle"
+    assert [(run["written"], run["status"]) for run in history.records] == [(1, "interrupted")]
+    assert [tags.read(song).genres for song in songs] == [("Rock",), ()]

@@ -124,6 +124,36 @@ def test_a_file_changed_after_the_kill_is_judged_by_the_copy(tmp_path: Path, poi
     assert left_over(tmp_path) == []
 
 
+def test_a_kill_between_replacing_and_removing_the_old_file_counts_as_written(tmp_path: Path) -> None:
+    path = make_sound(tmp_path / "song.mp3", 1.0)
+    killed_at("prepared", tmp_path / "home", path)
+    (copy,) = left_over(tmp_path)
+    old, new = path.read_bytes(), copy.read_bytes()
+    path.write_bytes(new)
+    copy.write_bytes(old)
+    with Store.open(tmp_path / "home") as store:
+        recover(store)
+        assert path.read_bytes() == new
+        assert left_over(tmp_path) == []
+        assert [record.how for record in undo_run(store, 1)] == ["bytes"]
+    assert path.read_bytes() == old
+
+
+def test_what_others_had_put_in_the_files_place_is_put_back(tmp_path: Path) -> None:
+    """The kill came when the two had changed places, before it was seen that the old one was another's."""
+    path = make_sound(tmp_path / "song.mp3", 1.0)
+    killed_at("prepared", tmp_path / "home", path)
+    (copy,) = left_over(tmp_path)
+    copy.replace(path)
+    theirs = make_sound(tmp_path / "theirs.mp3", 1.0, seed=5).rename(copy).read_bytes()
+    with Store.open(tmp_path / "home") as store:
+        assert "as others had left it" in recover(store)[-1]
+        assert recover(store) == []
+        assert [run.written for run in Journal(store).runs()] == [0]
+    assert path.read_bytes() == theirs
+    assert left_over(tmp_path) == []
+
+
 def test_a_folder_that_is_away_is_settled_when_it_is_back(tmp_path: Path) -> None:
     drive, away = tmp_path / "drive", tmp_path / "away"
     drive.mkdir()

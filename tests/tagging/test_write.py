@@ -15,13 +15,15 @@ from typing import Any
 
 import pytest
 
+import genretag.tagging.write
 from foreign_tags import TAGGABLE, picture, tag
 from genretag.audio.payload import identify, payload_digest
 from genretag.errors import TagError, WriteError
 from genretag.journal import Journal
 from genretag.store import FileKey, Store
 from genretag.tagging import tags
-from genretag.tagging.write import WriteOutcome
+from genretag.tagging.recover import recover
+from genretag.tagging.write import WriteOutcome, exchange_names
 from sounds import any_sound, make_sound
 from writing import change_of, left_over, write_genres
 
@@ -409,20 +411,78 @@ def test_a_stop_in_the_middle_leaves_the_old_file(
     assert [(run.written, run.failed) for run in journal.runs()] == [(0, 1)]
 
 
+@pytest.mark.parametrize("exchanged", [True, False])
 def test_a_stop_right_after_the_replacement_counts_as_written(
-    journal: Journal, song: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanged: bool
 ) -> None:
-    really_replace = os.replace
+    song, really_replace = make_sound(tmp_path / "song.mp3", 1.0), os.replace
 
-    def replace_and_stop(source: Path, target: Path) -> None:
-        really_replace(source, target)
+    def replace_and_stop(source: Path, target: Path) -> bool:
+        if exchanged:
+            assert exchange_names(source, target)
+        else:
+            really_replace(source, target)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(os, "replace", replace_and_stop)
-    with pytest.raises(KeyboardInterrupt):
+    if exchanged and not can_exchange(tmp_path):
+        pytest.skip("names cannot be exchanged here")
+    monkeypatch.setattr(genretag.tagging.write, "exchange_names", replace_and_stop)
+    with Store.open() as store:
+        journal = Journal(store)
+        with pytest.raises(KeyboardInterrupt):
+            write(journal, song)
+        assert tags.read(song).genres == ROCK
+        recover(store)
+        assert [(run.status, run.written, run.failed) for run in journal.runs()] == [("interrupted", 1, 0)]
+    assert left_over(tmp_path) == []
+
+
+def can_exchange(folder: Path) -> bool:
+    names = [folder / "first", folder / "second"]
+    for name in names:
+        name.touch()
+    return exchange_names(*names)
+
+
+@pytest.mark.parametrize("meddling", ["replaced", "rewritten", "removed"])
+def test_a_file_that_others_change_at_the_last_moment_is_theirs(
+    journal: Journal, song: Path, monkeypatch: pytest.MonkeyPatch, meddling: str
+) -> None:
+    """After the last look at the file and before the two names change places."""
+    if not can_exchange(song.parent):
+        pytest.skip("names cannot be exchanged here: that moment stays open")
+    theirs = make_sound(song.with_name("theirs.mp3"), 1.0, seed=5)
+    content: bytes | None = theirs.read_bytes()
+    really_exchange = exchange_names
+
+    def meddle_first(first: Path, second: Path) -> bool:
+        nonlocal content
+        monkeypatch.setattr(genretag.tagging.write, "exchange_names", really_exchange)
+        if meddling == "replaced":
+            theirs.replace(song)
+        elif meddling == "rewritten":
+            song.write_bytes(theirs.read_bytes())
+        else:
+            song.unlink()
+            content = None
+        return really_exchange(first, second)
+
+    monkeypatch.setattr(genretag.tagging.write, "exchange_names", meddle_first)
+    with pytest.raises(WriteError) as caught:
         write(journal, song)
+    assert caught.value.code == ("missing" if content is None else "changed")
+    assert (song.read_bytes() if song.exists() else None) == content
+    assert left_over(song.parent) == []
+    assert [noted.state for noted in journal.writes(1)] == ["abandoned"]
+
+
+def test_where_names_cannot_be_exchanged_the_file_is_replaced(
+    journal: Journal, song: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(genretag.tagging.write, "_LIBC", None)
+    write(journal, song)
     assert tags.read(song).genres == ROCK
-    assert [(run.status, run.written, run.failed) for run in journal.runs()] == [("interrupted", 1, 0)]
+    assert left_over(song.parent) == []
 
 
 def test_processes_that_write_one_file_take_turns(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,7 @@ def apply(
 
     Example: genretag apply plan.jsonl
     """
+    from genretag.errors import PlanError
     from genretag.store import Store
     from genretag.tagging.apply import Applying
     from genretag.tagging.plan import read_plan
@@ -37,12 +39,16 @@ def apply(
     options.readable_source(plan)
     writing = options.writing_options(separator, id3, preserve_mtime, provenance)
     # Read whole before anything is written: a line that cannot be understood stops the plan, not half of it.
-    records = list(read_plan(_lines(plan), "<stdin>" if str(plan) == "-" else str(plan)))
+    try:
+        records = list(read_plan(_lines(plan), "<stdin>" if str(plan) == "-" else str(plan)))
+    except OSError as error:
+        raise PlanError(f"{plan}: cannot be read ({error.strerror}); check the disk") from error
     with Store.open() as store:
         report_store(store)
         applying = Applying(writing, store)
         printer = RecordPrinter(as_json=json, quiet=quiet, verbose=verbose)
-        printer.print_all(applying.records(records), lambda: len(records))
+        with closing(applying.records(records)) as answers:
+            printer.print_all(answers, lambda: len(records))
         report_links(applying.writer.links_broken)
         printer.summary(printer.undo_hint(applying.writer.run_id))
     return printer.exit_code

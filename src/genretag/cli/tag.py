@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -126,8 +127,8 @@ def tag(
         report_store(store)
         tagging = Tagging(tag_options, store)
         printer = RecordPrinter(as_json=json, quiet=quiet, verbose=verbose)
-        with plan_writer(plan) as keep:
-            printer.print_all(map(keep, tagging.records(found())), count)
+        with plan_writer(plan) as keep, closing(tagging.records(found())) as records:
+            printer.print_all(map(keep, records), count)
         report_links(tagging.writer.links_broken)
         printer.summary(_plan_hint(plan) if plan else printer.undo_hint(tagging.writer.run_id))
     return printer.exit_code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as jsonlib
 import sys
 from collections import Counter
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -41,15 +42,16 @@ def undo(
         if chosen is None:
             say("there is nothing to take back; see: genretag history")
             return 0
-        for record in undo_run(store, chosen):
-            counts[record.status] += 1
-            if json:
-                print(jsonlib.dumps(record.to_dict()), flush=True)
-            elif record.error is not None:
-                say(f"[{record.error.code}] {record.error.message}")
-            elif verbose:
-                genres = printable(", ".join(record.genres)) or "-"
-                print(f"{record.status:<9} {genres:<32} {printable(str(record.path))}")
+        with closing(undo_run(store, chosen)) as records:
+            for record in records:
+                counts[record.status] += 1
+                if json:
+                    print(jsonlib.dumps(record.to_dict()), flush=True)
+                elif record.error is not None:
+                    say(f"[{record.error.code}] {record.error.message}")
+                elif verbose:
+                    genres = printable(", ".join(record.genres)) or "-"
+                    print(f"{record.status:<9} {genres:<32} {printable(str(record.path))}")
     if not quiet:
         parts = ", ".join(f"{count:,} {status}" for status, count in counts.most_common())
         print(f"run {chosen}: {parts or 'nothing left to take back'}", file=sys.stderr)

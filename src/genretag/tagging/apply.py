@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import replace
 
 from genretag.audio.payload import identify
@@ -21,7 +21,7 @@ class Applying:
         self.options = options
         self.writer = GenreWriter(store, "apply", None, options)
 
-    def records(self, plan: Iterable[Record]) -> Iterator[Record]:
+    def records(self, plan: Iterable[Record]) -> Generator[Record, None, None]:
         """A record for every line that asks for genres (planned, or unsure and filled in by hand)."""
         with self.writer:
             for planned in plan:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from genretag.journal import Journal, Write
-from genretag.store import Store
+from genretag.store import Store, sync_folder
 from genretag.tagging.write import TEMP_PREFIX, hash_file
 
 
@@ -37,35 +37,55 @@ def _settle(journal: Journal, write: Write) -> str:
         return (
             f"{path}: it is not known whether run {write.run_id} wrote it, since its folder is not there now"
         )
-    copy_was_there = _remove(write.temp)
-    if copy_was_there is None:
+    if write.state == "prepared" and _put_back(write):
+        journal.abandoned(write.id, "changed")
+        return f"{path}: was put back as others had left it when run {write.run_id} was interrupted"
+    was_replaced = write.state == "prepared" and _was_replaced(write)
+    if not _remove(write.temp):
         return (
             f"{write.temp}: a temporary copy that an interrupted run left behind cannot be removed; delete it"
         )
-    if write.state == "prepared" and _was_replaced(write, copy_was_there):
+    # A killed run may have left a replacement that the next loss of power takes back.
+    sync_folder(path.parent)
+    if was_replaced:
         journal.done(write.id)
         return f"{path}: had been written whole when run {write.run_id} was interrupted"
     journal.abandoned(write.id, "interrupted")
     return f"{path}: was left as it was when run {write.run_id} was interrupted"
 
 
-def _remove(temp: Path) -> bool | None:
-    """Whether there was a copy to remove; None where it cannot be removed."""
-    if not temp.name.startswith(TEMP_PREFIX):
+def _put_back(write: Write) -> bool:
+    """Whether the copy's name holds what others had put in the file's place just before it was replaced."""
+    taken = _content(write.temp) if write.temp.name.startswith(TEMP_PREFIX) else None
+    if taken in (None, write.before_hash, write.after_hash) or _content(write.path) != write.after_hash:
         return False
-    try:
-        temp.unlink()
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return None
-    return True
-
-
-def _was_replaced(write: Write, copy_was_there: bool) -> bool:
     with suppress(OSError):
-        content = hash_file(write.path)
-        if content in (write.before_hash, write.after_hash):
-            return content == write.after_hash
-    # Changed or moved away since: the copy was used up if it is gone.
-    return not copy_was_there
+        os.replace(write.temp, write.path)
+        sync_folder(write.path.parent)
+        return True
+    return False
+
+
+def _was_replaced(write: Write) -> bool:
+    content, copy = _content(write.path), _content(write.temp)
+    if content in (write.before_hash, write.after_hash):
+        return content == write.after_hash
+    # Changed or moved away since: the copy was used up if its name is gone or holds the old file.
+    return copy in (None, write.before_hash)
+
+
+def _content(path: Path) -> bytes | None:
+    """SHA-256 of a regular file; None for anything else (a pipe would never end)."""
+    with suppress(OSError):
+        return hash_file(path) if path.is_file() else None
+    return None
+
+
+def _remove(temp: Path) -> bool:
+    """Remove a temporary copy; False where it is there and cannot be removed."""
+    if temp.name.startswith(TEMP_PREFIX):
+        try:
+            temp.unlink(missing_ok=True)
+        except OSError:
+            return False
+    return True

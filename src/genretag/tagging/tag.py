@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -64,7 +64,7 @@ class Tagging:
         self.model_hash = checkpoint.file_hash(self.model_path)
         self.writer = GenreWriter(store, "tag", self.meta.name, options.writing)
 
-    def records(self, found: Iterable[Found]) -> Iterator[Record]:
+    def records(self, found: Iterable[Found]) -> Generator[Record, None, None]:
         """A record for every file, in the order of `found`; a file is finished when its record comes."""
         results = predict(map(self._prepare, found), self.model_path, self.options.engine)
         with contextlib.closing(results), self.writer:

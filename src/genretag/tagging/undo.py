@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +46,7 @@ class UndoRecord:
         }
 
 
-def undo_run(store: Store, run_id: int) -> Iterator[UndoRecord]:
+def undo_run(store: Store, run_id: int) -> Generator[UndoRecord, None, None]:
     """Take back what a run wrote and still stands, the newest write first; a record for every file.
 
     The taking back is a run of its own: it survives a crash like any other and can be taken back too. Raises
@@ -58,7 +58,7 @@ def undo_run(store: Store, run_id: int) -> Iterator[UndoRecord]:
     return _undo_writes(store, journal, run_id)
 
 
-def _undo_writes(store: Store, journal: Journal, run_id: int) -> Iterator[UndoRecord]:
+def _undo_writes(store: Store, journal: Journal, run_id: int) -> Generator[UndoRecord, None, None]:
     standing = [
         write for write in journal.writes(run_id) if write.state == "done" and write.undone_by is None
     ]

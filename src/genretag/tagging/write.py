@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import os
@@ -16,7 +17,7 @@ from pathlib import Path
 from genretag.audio.payload import identify, same_payload
 from genretag.errors import GenretagError, WriteError
 from genretag.journal import Change, Journal
-from genretag.store import FileKey
+from genretag.store import FileKey, sync_folder
 from genretag.tagging.delta import make_delta
 
 TEMP_PREFIX = ".genretag-"
@@ -34,6 +35,10 @@ _HINTS = {
     "read-only": "make the file and its folder writable",
     "missing": "scan the folder again",
 }
+
+_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
 
 Step = Callable[[Path], None]
 
@@ -90,6 +95,8 @@ def safe_write(
             after = hash_file(temp)
             if after == before:
                 temp.unlink()
+                # The journal must not say more than a disk keeps: it is told after the folder is safe.
+                sync_folder(target.parent)
                 journal.withdrawn(write_id)
                 return WriteOutcome(target, expected, changed=False)
             owner_kept = _keep_metadata(target, temp, status)
@@ -98,17 +105,20 @@ def safe_write(
             _sync(temp)
             key = FileKey.of(temp.stat())
             delta = make_delta(target, temp)
-            _unchanged(path, target, expected, change.audio_id)
             journal.prepared(write_id, before, after, delta)
+            # After the journal, which takes its time: what others do to the file meanwhile must be seen.
+            _unchanged(path, target, expected, change.audio_id)
             replacing = True
-            os.replace(temp, target)
+            _replace(path, target, temp, expected, change.audio_id)
     except BaseException as error:
-        if not replacing or os.path.lexists(temp):
+        if not replacing or _has_key(temp, key):
             _discard(journal, write_id, temp, error)
-        else:  # interrupted right after the replacement
+        elif not os.path.lexists(temp):  # interrupted right after the replacement
+            sync_folder(target.parent)
             journal.done(write_id)
+        # Else interrupted between the two: recovery tells by their content which file stands where.
         raise
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
     journal.done(write_id)
     return WriteOutcome(target, key, True, status.st_nlink > 1, not owner_kept)
 
@@ -224,25 +234,53 @@ def _sync(temp: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
-    # The new file is in place and whole: some network file systems cannot do this, and a crash now leaves
-    # one of the two files, which recovery tells apart.
-    if sys.platform != "win32":
-        with suppress(OSError):
-            descriptor = os.open(folder, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+def _replace(path: Path, target: Path, temp: Path, expected: FileKey, audio_id: str) -> None:
+    """Put the copy in the file's place; WriteError where that was no longer the file that was copied.
+
+    Two names change places, and only then is looked at what stood there: no moment is left for others to
+    put a file there that would be lost.
+    """
+    if not exchange_names(temp, target):
+        os.replace(temp, target)
+        return
+    try:
+        _unchanged(path, temp, expected, audio_id)
+    except BaseException:
+        exchange_names(temp, target)
+        raise
+    temp.unlink()
+
+
+def exchange_names(first: Path, second: Path) -> bool:
+    """Let two files of one folder change names in one step; False where the system or its disk cannot.
+
+    Linux only (renameat2, since 3.15). Raises OSError.
+    """
+    call = getattr(_LIBC, "renameat2", None)
+    if call is None:
+        return False
+    if call(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM):  # the last in some sandboxes
+        return False
+    raise OSError(code, os.strerror(code), os.fspath(second))
 
 
 # When it fails
+
+
+def _has_key(temp: Path, key: FileKey) -> bool:
+    with suppress(OSError):
+        return FileKey.of(temp.stat()) == key
+    return False
 
 
 def _discard(journal: Journal, write_id: int, temp: Path, error: BaseException) -> None:
     # A copy that cannot be removed stays in the journal: the next start tries again.
     with suppress(OSError):
         temp.unlink(missing_ok=True)
+        sync_folder(temp.parent)
         code = error.code if isinstance(error, GenretagError) else "interrupted"
         journal.abandoned(write_id, code)
 

@@ -1,0 +1,140 @@
+"""Stops, power cuts and meddling over real files; `python -m benchmarks.crash` does more of the same."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from benchmarks.crash import faults, kills, power, processes
+from benchmarks.crash.judge import Bench, Findings
+from foreign_tags import tag
+from sounds import make_sound
+
+NAMES = ("mp3 song.mp3", "flac song.flac", "opus song.opus", "m4a song.m4a", "wv song.wv")
+
+
+def bench(folder: Path, *names: str) -> Bench:
+    old = {}
+    for number, name in enumerate(names):
+        path = make_sound(folder / name, 0.6)
+        if number % 2 == 0:
+            tag(path, ["Jazz"], cover=bytes(range(256)) * 20)
+        old[name] = path.read_bytes()
+        path.unlink()
+    return Bench(folder / "trials", old)
+
+
+def wrong(findings: Findings) -> list[str]:
+    assert findings.trials > 0
+    return findings.losses + findings.leftovers + findings.untruths
+
+
+@pytest.fixture
+def strace() -> None:
+    if not processes.has_strace():
+        pytest.skip("no strace here")
+
+
+def test_a_kill_at_every_call_of_one_write_loses_nothing(tmp_path: Path) -> None:
+    """That changes something, from the lock of the run on; before that there is only the store."""
+    one = bench(tmp_path, NAMES[0])
+    one.fresh(one.old)
+    calls = processes.list_calls(one.home, one.apply)
+    replacement = calls.index(processes.REPLACEMENT)
+    first = replacement - calls[replacement::-1].index("mkdir")
+    findings = Findings()
+    for number in range(first + 1, 1 + len(calls)):
+        if calls[number - 1] in ("open", "close", "flush", "flock"):
+            continue
+        one.fresh(one.old)
+        ended = one.starter(one.apply)(processes.kill_at_call(number)).wait()
+        assert ended.killed, ended.output
+        one.judge(one.old, f"killed at call {number} ({calls[number - 1]})", findings)
+    assert findings.trials > 30
+    assert wrong(findings) == []
+
+
+def test_kills_of_other_formats_lose_nothing(tmp_path: Path) -> None:
+    all_formats = bench(tmp_path, *NAMES)
+    chance = random.Random(1)
+    assert wrong(kills.at_calls(all_formats, 4, chance)) == []
+    findings = kills.at_random(all_formats, 2, chance)
+    assert findings.kills == 2
+    assert wrong(findings) == []
+
+
+@pytest.mark.usefixtures("strace")
+def test_kills_at_system_calls_lose_nothing(tmp_path: Path) -> None:
+    findings = kills.at_system_calls(bench(tmp_path, NAMES[1]), 4, random.Random(2))
+    assert findings.kills == 4
+    assert wrong(findings) == []
+
+
+@pytest.mark.usefixtures("strace")
+def test_a_power_cut_loses_nothing(tmp_path: Path) -> None:
+    assert wrong(power.cut(bench(tmp_path, NAMES[2]), 6, random.Random(3))) == []
+
+
+@pytest.mark.usefixtures("strace")
+def test_what_the_journal_says_is_safe_when_it_says_so(tmp_path: Path) -> None:
+    """Right after a run, or the start that settles a killed one, all that is not synced goes."""
+    one, findings = bench(tmp_path, NAMES[4]), Findings()
+    for scenario in power.scenarios(one, NAMES[4]):
+        *_, (disk, moment) = power.play(one, scenario)
+        power.judge(one, NAMES[4], disk.after_cut(lambda: 0.0), moment, findings)
+    assert wrong(findings) == []
+
+
+@pytest.mark.usefixtures("strace")
+def test_what_was_not_synced_can_be_lost(tmp_path: Path) -> None:
+    """The simulated disk itself: else it could never find anything."""
+
+    def work() -> int:
+        folder = tmp_path / "disk"
+        (folder / "kept").write_bytes(b"new")
+        (folder / "temp").write_bytes(b"unsynced")
+        (folder / "temp").replace(folder / "old")
+        return 0
+
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "old").write_bytes(b"old")
+    disk = power.Disk(tmp_path / "disk")
+    for call in power.record(processes.worker(tmp_path / "home", work), tmp_path / "log"):
+        disk.apply(call)
+
+    def after(*, kept: bool) -> dict[str, bytes | None]:
+        found = disk.after_cut(lambda: float(kept))
+        return {Path(path.decode()).name: content for path, content in found.items()}
+
+    assert after(kept=False) == {"disk": None, "old": b"old"}
+    assert after(kept=True) == {"disk": None, "kept": b"new", "old": b"unsynced"}
+
+
+@pytest.mark.usefixtures("strace")
+def test_errors_of_the_disk_are_said_and_lose_nothing(tmp_path: Path) -> None:
+    assert wrong(faults.errors(bench(tmp_path, NAMES[3]), 4, random.Random(4))) == []
+
+
+def test_meddling_and_two_at_once_lose_nothing(tmp_path: Path) -> None:
+    both = bench(tmp_path, *NAMES[:2])
+    for mode in (faults.two_at_once, faults.clock_back):
+        assert wrong(mode(both, 2, random.Random(5))) == []
+
+
+def test_the_judge_sees_losses_leftovers_and_untruths(tmp_path: Path) -> None:
+    """A judge that always nods would prove nothing."""
+    one = bench(tmp_path, NAMES[0])
+    one.written(one.old)
+    path = one.music / NAMES[0]
+    path.write_bytes(one.old[NAMES[0]])
+    (one.music / ".genretag-left.mp3").touch()
+    untrue = Findings()
+    one.judge(one.old, "tampered", untrue)
+    assert untrue.untruths[0].endswith("is old, not so in the journal")
+    assert untrue.leftovers[0] == "tampered: .genretag-left.mp3"
+    path.write_bytes(b"half")
+    lost = Findings()
+    one.judge(one.old, "cut short", lost)
+    assert lost.losses[0] == f"cut short: {NAMES[0]}: 4 bytes that are neither"
