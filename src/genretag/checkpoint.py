@@ -165,19 +165,24 @@ def save(path: Path, meta: CheckpointMeta, state: Mapping[str, torch.Tensor]) ->
     text = meta.to_json()
     CheckpointMeta.from_json(text, str(path))  # what cannot be read back must not be written
     content = serialise(tensors, {_KEY: text})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        put_in_place(path, content)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def put_in_place(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, its folder made where it is missing; OSError where that fails."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def shipped() -> dict[str, Path]:

@@ -52,6 +52,14 @@ Data = Annotated[
 Variant = Annotated[
     str | None, typer.Option(metavar="NAME", help="Which variant of the dataset; default: its first.")
 ]
+Preset = Annotated[str, typer.Option(metavar="PRESET", help="See `genretag models`.")]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        metavar="official|artist|track|segment",
+        help="What keeps train and test apart; default: the official lists, else artists.",
+    ),
+]
 
 
 def writing_options(separator: str | None, id3: str, preserve_mtime: bool, provenance: bool) -> WriteOptions:

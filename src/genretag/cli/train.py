@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def train(
     *,
     dataset: options.Dataset,
-    model: Annotated[str, typer.Option(metavar="PRESET", help="See `genretag models`.")],
+    model: options.Preset,
     data: options.Data = None,
     out: Annotated[
         Path | None,
@@ -34,13 +34,7 @@ def train(
         str | None, typer.Option(metavar="50|188", help="Tags of magnatagatune: its variant of that name.")
     ] = None,
     features: options.Features = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            metavar="official|artist|track|segment",
-            help="What keeps train and test apart; default: the official lists, else artists.",
-        ),
-    ] = None,
+    split: options.Split = None,
     folds: Annotated[
         int | None,
         typer.Option(metavar="K", min=2, help="Measure K trainings, each on the fold that it did not see."),

@@ -22,7 +22,7 @@ _SHOWN = 10
 def tune(
     *,
     dataset: options.Dataset,
-    model: Annotated[str, typer.Option(metavar="PRESET", help="See `genretag models`.")],
+    model: options.Preset,
     data: options.Data = None,
     out: Annotated[
         Path | None,
@@ -32,13 +32,7 @@ def tune(
     ] = None,
     variant: options.Variant = None,
     features: options.Features = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            metavar="official|artist|track|segment",
-            help="What keeps train and test apart; default: the official lists, else artists.",
-        ),
-    ] = None,
+    split: options.Split = None,
     trials: Annotated[
         int, typer.Option(metavar="N", min=1, help="Trainings in all, those of other processes included.")
     ] = 30,

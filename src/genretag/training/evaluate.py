@@ -27,6 +27,7 @@ from genretag.training.distributed import World
 from genretag.training.examples import Examples, FeatureFile
 from genretag.training.forward import every_window, probabilities, rows_of
 from genretag.training.metrics import Evaluation, evaluate_scores
+from genretag.training.options import TrainOptions
 from genretag.training.splits import SplitPlan
 from genretag.training.target import Origin, Part, Target, full_name, origin_of, split_name, target_of
 from genretag.training.translate import Translation, translate
@@ -100,6 +101,16 @@ def evaluate_features(
         raise FeatureError(f"{features}: holds no window of the {target.split} part of {dataset}")
     heard = _hear_features(model, meta, examples, find_device(device))
     return _evaluation(meta, heard, examples.targets, examples.ids, examples.labels, _about(meta, target))
+
+
+def evaluate_run(
+    path: Path, dataset: Dataset, part: Part, run: TrainOptions, engine: EngineOptions
+) -> Measurement:
+    """Measure the checkpoint of a training on what it was trained with: audio, or a features file."""
+    if run.features is None:
+        return evaluate_checkpoint(path, dataset, part, engine, quiet=run.quiet)
+    where: dict[str, Any] = {"data": run.data, "variant": run.variant, "device": run.device}
+    return Measurement(evaluate_features(path, run.features, run.dataset, part, **where), {})
 
 
 def evaluate_examples(

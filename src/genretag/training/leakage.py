@@ -12,7 +12,7 @@ from genretag.datasets.base import PARTS, Dataset
 from genretag.errors import FileError, SplitError, TrainingError, UsageError
 from genretag.predict.engine import EngineOptions
 from genretag.training.compare import Comparison, compare
-from genretag.training.evaluate import evaluate_checkpoint, evaluate_features
+from genretag.training.evaluate import evaluate_run
 from genretag.training.history import Nobody, Watcher
 from genretag.training.loop import STATE
 from genretag.training.metrics import Evaluation
@@ -93,9 +93,9 @@ def study(
         told.news(f"split {number} of {len(kinds)}: {kind}")
         one = replace(options, split=kind, fractions=_of(kind, fractions), out=options.folder / kind)
         checkpoint = _trained(one, told)
-        evaluation, failed = _measured(checkpoint, dataset, one, part, engine)
-        evaluations.append(evaluation)
-        failures.update(failed)
+        measurement = evaluate_run(checkpoint, dataset, part, one, engine)
+        evaluations.append(measurement.evaluation)
+        failures.update(measurement.failures)
     # That figures on different clips have no paired test goes without saying here.
     comparison = replace(compare(evaluations), untested={})
     rows = _rows(evaluations, plans, part)
@@ -149,24 +149,6 @@ def _trained(options: TrainOptions, watcher: Watcher) -> Path:
     if result is None or result.checkpoint is None:
         raise TrainingError(f"{folder}: a study is made by one process; start it without torchrun")
     return result.checkpoint
-
-
-def _measured(
-    checkpoint: Path, dataset: Dataset, options: TrainOptions, part: Part, engine: EngineOptions
-) -> tuple[Evaluation, Mapping[str, FileError]]:
-    if options.features is None:
-        found = evaluate_checkpoint(checkpoint, dataset, part, engine, quiet=options.quiet)
-        return found.evaluation, found.failures
-    evaluation = evaluate_features(
-        checkpoint,
-        options.features,
-        options.dataset,
-        part,
-        data=options.data,
-        variant=options.variant,
-        device=options.device,
-    )
-    return evaluation, {}
 
 
 def _rows(

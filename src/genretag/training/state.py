@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
+from genretag.checkpoint import put_in_place
 from genretag.errors import TrainingError
 
 FORMAT_VERSION = 1
@@ -112,17 +112,8 @@ def unpack_optimiser(
 
 def write_durably(path: Path, content: bytes, what: str) -> None:
     """Put a file in place whole; TrainingError, in one line, where that cannot be done."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        put_in_place(path, content)
     except OSError as error:
         raise TrainingError(f"{path}: {what} cannot be written ({error.strerror})") from None
 

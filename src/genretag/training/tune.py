@@ -23,7 +23,7 @@ from genretag.labels import Kind
 from genretag.models.records import Choice, LogRange, Preset, Range, Recipe
 from genretag.models.registry import preset
 from genretag.predict.engine import EngineOptions
-from genretag.training.evaluate import Measurement, evaluate_checkpoint, evaluate_features
+from genretag.training.evaluate import Measurement, evaluate_run
 from genretag.training.history import FILE as HISTORY
 from genretag.training.history import NOT_FINITE, EpochScores, Nobody, Watcher
 from genretag.training.loop import STATE
@@ -286,19 +286,7 @@ class _Study:
         options = self.options
         meta = checkpoints.read_meta(checkpoint)
         part: Literal["test", "valid"] = "test" if meta.extra["tracks"]["test"] else "valid"
-        if options.features is None:
-            dataset = dataset_of(options)
-            return evaluate_checkpoint(checkpoint, dataset, part, engine, quiet=options.quiet)
-        evaluation = evaluate_features(
-            checkpoint,
-            options.features,
-            options.dataset,
-            part,
-            data=options.data,
-            variant=options.variant,
-            device=options.device,
-        )
-        return Measurement(evaluation, {})
+        return evaluate_run(checkpoint, dataset_of(options), part, options, engine)
 
 
 class _Judge:
