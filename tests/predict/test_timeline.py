@@ -111,6 +111,12 @@ def test_short_strays_are_passed_over_and_long_stretches_told() -> None:
     assert shape("rjrjrjrrrrrjjjjjrjjjj") == "rrrrrrrrrrrjjjjjjjjjj"
 
 
+def test_an_hour_is_told_in_longer_stretches() -> None:
+    mix = "r" * 600 + "j" * 20 + "r" * 580
+    assert shape(mix) == "r" * 1200
+    assert shape(mix[550:670]) == mix[550:670]
+
+
 def test_sections_lie_end_to_end() -> None:
     found = spoken("rrrrrjjjjjjj.....bbbbbbbrrrrrr")
     assert found[0].start == 0.0

@@ -58,7 +58,7 @@ def inspect(
     if not file.exists():
         raise UsageError(f"{file}: no such file; check the spelling")
     try:
-        with _patience():
+        with _patience("listening"):
             song = listen(file, resolve(model), engine, DecisionRule())
     except DecodeError as error:
         if json:
@@ -86,7 +86,7 @@ def _write_page(song: Timeline, present: tuple[str, ...] | None, out: Path, audi
     if audio == "embed" and song.duration > LONGEST:
         say(f"{song.path}: longer than {LONGEST / 60:.0f} minutes; the page links to it (--audio link)")
         audio = "link"
-    with _patience():
+    with _patience("copying the sound"):
         sound = embed(song.path) if audio == "embed" else link(song.path, out) if audio == "link" else Sound()
     try:
         put_in_place(out, page(song, present, sound))
@@ -114,12 +114,12 @@ def _failed(path: Path, error: DecodeError) -> dict[str, Any]:
 
 
 @contextmanager
-def _patience() -> Iterator[None]:
+def _patience(doing: str) -> Iterator[None]:
     """A line on a terminal while there is nothing to see yet."""
     if not sys.stderr.isatty():
         yield
         return
     from rich.console import Console
 
-    with Console(stderr=True).status("listening ..."):
+    with Console(stderr=True).status(f"{doing} ..."):
         yield

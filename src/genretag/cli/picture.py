@@ -41,9 +41,8 @@ class SongPicture:
         yield Text(printable(song.path.name), "bold")
         count = len(song.starts)
         windows = f"{count:,} window{'' if count == 1 else 's'} of {song.window_seconds:.1f} s"
-        yield Text(
-            f"{clock(song.duration)} · {windows} · model {song.meta.name} {song.meta.package_version}", BELOW
-        )
+        model = printable(f"{song.meta.name} {song.meta.package_version}")
+        yield Text(f"{clock(song.duration)} · {windows} · model {model}", BELOW)
         yield Text()
         genres = ", ".join(song.reasons.decision.genres)
         yield Text(printable(genres) or "no genre", "bold" if not genres else ENOUGH)
@@ -118,8 +117,8 @@ def stretches(sections: tuple[Section, ...], bounds: NDArray[np.float64]) -> Tex
 
 
 def scale(duration: float, columns: int) -> str:
-    """Times below the columns: the beginning, the end, and quarters between where they have room."""
-    parts = 4 if columns >= 40 else 2
+    """Times below the columns: the beginning, the end, and quarters where they have room."""
+    parts = 1 if duration < 8 else 4 if columns >= 40 else 2
     line = [" "] * columns
     for part in range(parts + 1):
         mark = clock(duration * part / parts)

@@ -44,7 +44,7 @@
   const head = () => {
     const count = data.windows.length;
     at("name").textContent = visible(data.path);
-    const windows = `${count} window${count === 1 ? "" : "s"} of ${data.window_seconds.toFixed(1)} s`;
+    const windows = `${count.toLocaleString("en")} window${count === 1 ? "" : "s"} of ${data.window_seconds.toFixed(1)} s`;
     const spread = data.coverage === "full" ? "" : " spread over it";
     at("facts").append(
       `${seconds(data.duration)} · ${windows}${spread} · model ${visible(data.model)} ${visible(data.version)}`,
@@ -255,6 +255,14 @@
       : "The song cannot be played from here: it was moved, or this browser does not know its format. A page made with --audio embed carries its own copy.";
   };
 
+  const bytes = (base64) => {
+    if (Uint8Array.fromBase64) return Uint8Array.fromBase64(base64);
+    const text = atob(base64);
+    const made = new Uint8Array(text.length);
+    for (let index = 0; index < text.length; index += 1) made[index] = text.charCodeAt(index);
+    return made;
+  };
+
   const sound = () => {
     const { address, content, type } = data.sound;
     const play = at("play");
@@ -272,8 +280,7 @@
     if (content === null) {
       audio.src = address;
     } else {
-      const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
-      audio.src = URL.createObjectURL(new Blob([bytes], { type }));
+      audio.src = URL.createObjectURL(new Blob([bytes(content)], { type }));
     }
   };
 
@@ -393,6 +400,7 @@
   at("plot").setAttribute("aria-valuemax", duration.toFixed(1));
   const draw = () => {
     axis();
+    for (const section of at("sections").children) section.classList.toggle("narrow", section.clientWidth < 36);
     drawHeat();
     drawn = -1;
     show();

@@ -25,6 +25,7 @@ BIN = 1024  # samples of the file whose extremes are kept until its length is kn
 # What a change of genre costs, in seconds of windows that say otherwise: a stretch between two of another
 # genre must be longer than twice this to be told.
 CHANGE_SECONDS = 6.0
+CHANGE_SHARE = 0.01  # of a recording so long that this is more: an hour is told in fewer, longer stretches
 # Keys of the JSON of a song, in order; those of one that could not be analysed are null.
 KEYS = (
     *("path", "model", "version", "coverage", "duration", "window_seconds", "genres", "confidence", "why"),
@@ -166,8 +167,9 @@ def sections(alone: tuple[str | None, ...], edges: NDArray[np.float64]) -> tuple
     """The stretches of a song: what its windows say one by one, smoothed by the price of a change.
 
     The cheapest path through the windows (Viterbi): a window under another name than its own costs its
-    seconds, a change of name CHANGE_SECONDS.
+    seconds, a change of name CHANGE_SECONDS or, of long recordings, CHANGE_SHARE of all.
     """
+    price = max(CHANGE_SECONDS, CHANGE_SHARE * float(edges[-1]))
     names = sorted(set(alone), key=lambda name: name or "")
     spans = np.diff(edges)
     own = np.array([[name != said for name in names] for said in alone])  # (windows, names)
@@ -176,9 +178,9 @@ def sections(alone: tuple[str | None, ...], edges: NDArray[np.float64]) -> tuple
     steps = []
     for row in costs[1:]:
         cheapest = int(total.argmin())
-        change = total[cheapest] + CHANGE_SECONDS < total
+        change = total[cheapest] + price < total
         steps.append(np.where(change, cheapest, np.arange(len(names))))
-        total = row + np.where(change, total[cheapest] + CHANGE_SECONDS, total)
+        total = row + np.where(change, total[cheapest] + price, total)
     path = [int(total.argmin())]
     for step in reversed(steps):
         path.append(int(step[path[-1]]))
