@@ -18,8 +18,8 @@ from sounds import make_sound
 pytestmark = pytest.mark.xdist_group("browser")
 
 # As a title or an attribute this would become markup; the marks turn writing round and clear screens.
-NAME = "\"'><img src=x onerror=alert(1)><!--<script>${1}\u202e\x1b[2J.flac"
-SHOWN = "\"'><img src=x onerror=alert(1)><!--<script>${1}\\u202e\\u001b[2J.flac"
+NAME = "\"'><img src=x onerror=alert(1)><!--<script>${1}\u202e\x1b[2J" + 150 * "x" + ".flac"
+SHOWN = "\"'><img src=x onerror=alert(1)><!--<script>${1}\\u202e\\u001b[2J" + 150 * "x" + ".flac"
 
 
 @pytest.fixture(scope="module")

@@ -112,10 +112,11 @@ def test_single_labels_have_no_thresholds() -> None:
     assert reasons.sentences == ("Jazz has the highest score, 0.55.", "Near: Rock (0.45).")
 
 
-def test_a_model_without_genres() -> None:
+def test_a_model_without_genres_shows_its_labels() -> None:
     moods = LabelSet(("sad", "loud"), "multi", {})
-    (sentence,) = explain(np.array([0.9, 0.2]), moods, {}, DecisionRule()).sentences
-    assert "knows no genres" in sentence
+    reasons = explain(np.array([0.2, 0.9]), moods, {}, DecisionRule())
+    assert reasons.sentences == ("This model knows no genres, so nothing is written.",)
+    assert [(item.name, item.chosen) for item in reasons.weighed] == [("loud", False), ("sad", False)]
 
 
 @given(

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -44,6 +44,7 @@ def inspect(
     """
     from genretag.audio.windows import parse_coverage
     from genretag.checkpoint import resolve
+    from genretag.pages.sound import Choice
     from genretag.predict.decide import DecisionRule
     from genretag.predict.engine import EngineOptions
     from genretag.predict.timeline import listen
@@ -51,7 +52,7 @@ def inspect(
     # The page's suffix is asked for because its name stands where a song's name is easily typed.
     if html is not None and html.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--html {html}: give a name that ends in .html; the song stands without an option")
-    options.one_of(audio, ("embed", "link", "none"), "--audio")
+    options.one_of(audio, get_args(Choice), "--audio")
     engine = EngineOptions(device=device, coverage=parse_coverage(coverage))
     if file.is_dir():
         raise UsageError(f"{file}: a folder; give one song")

@@ -118,7 +118,7 @@
     const room = Math.max(2, Math.floor(at("plot").clientWidth / 80));
     const step = steps.find((candidate) => duration / candidate <= room) ?? 7200;
     const marks = [];
-    for (let time = 0; time < duration - step * 0.6; time += step) marks.push(time);
+    for (let time = 0; time < duration - step * 0.5; time += step) marks.push(time);
     at("axis").replaceChildren(
       ...[...marks, duration].map((time) => {
         const mark = element("span", {}, seconds(time));
@@ -339,6 +339,7 @@
 
   const judged = (item) => {
     if (item.role === "veto") return reached(item) ? "keeps genres away" : "not heard";
+    if (item.genre === null) return "no genre";
     if (item.chosen) return item.genre === data.genres[0] ? "the genre" : "added";
     if (!item.threshold) return "lower";
     return reached(item) ? "enough, not taken" : "too little";

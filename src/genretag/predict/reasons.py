@@ -22,7 +22,7 @@ MOST_NAMED = 3  # of those, so that the reason stays a sentence
 
 @dataclass(frozen=True)
 class Weighed:
-    """One label in a decision; `genre` is None for a veto. A threshold of 0: the highest score wins."""
+    """One label in a decision; a veto has no `genre`. A threshold of 0: the highest score wins."""
 
     label: str
     genre: str | None
@@ -106,6 +106,8 @@ def _roles(labels: LabelSet) -> Iterable[tuple[str, Role]]:
         genre = labels.genre(label)
         if label in labels.vetoes:
             yield label, "veto"
+        elif not labels.genres:
+            yield label, "plain"  # moods, instruments: never written, yet worth a look
         elif genre is None:
             continue
         elif not labels.broad:
@@ -125,8 +127,8 @@ def _sentences(
     vetoes = [item for item in weighed if item.role == "veto" and item.reached]
     if vetoes:
         yield f"Nothing is written, because this is {_listed(vetoes)}."
-    if not leads:
-        yield "This model knows no genres; its scores are all there is."
+    if not labels.genres:
+        yield "This model knows no genres, so nothing is written."
         return
     if not decision.genres:
         yield from _undecided(decision, leads, rule, vetoed=bool(vetoes))
