@@ -23,6 +23,7 @@ FLOORS = (
     {"journal"},
     {"store"},
     {"labels"},
+    {"files", "escapes"},
     {"errors"},
 )
 STRANGERS = [{"tagging", "training"}, {"models", "datasets"}]
