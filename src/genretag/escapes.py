@@ -11,6 +11,11 @@ def printable(text: str) -> str:
     return "".join(map(_shown, text))
 
 
+def has_control(text: str) -> bool:
+    """Whether a control character stands in a text, which no genre, label or name of a model needs."""
+    return any(unicodedata.category(character) == "Cc" for character in text)
+
+
 def json_line(document: object) -> str:
     """One line of JSON that can be shown as it is: what is not printable stands in it as an escape.
 

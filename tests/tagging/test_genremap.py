@@ -74,6 +74,7 @@ def test_a_parent_may_be_one_name(write: Path) -> None:
         ("broaden = 3", "broaden must be true or false, not 3"),
         ("drop = [3]", "drop must be a genre name or a list of them, not 3"),
         ('[rename]\n"a" = ""', "rename.a must be a genre name"),
+        ('[rename]\n"a" = "\\u001b[2J"', "rename.a must be a genre name or a list of them, not '\\x1b[2J'"),
         ('[parents]\n"a" = [["b"]]', "parents.a must be a genre name"),
     ],
 )

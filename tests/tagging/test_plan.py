@@ -33,7 +33,8 @@ def test_a_record_survives_its_json_line() -> None:
 
 
 def test_a_line_holds_nothing_that_a_terminal_obeys() -> None:
-    odd = Record(Path("\x1b[2J\n"), "planned", ("\x9b31m \ud83d", "\u202e\U000e0041"), ("日\u3000本",))
+    genres = ("\x9b31m \ud83d", "\u202e\U000e0041")
+    odd = Record(Path("\x1b[2J\n"), "planned", genres, (*genres, "日\u3000本"))
     line = odd.to_json()
     assert line.isprintable()
     assert "日" in line
@@ -84,6 +85,7 @@ def test_a_hand_written_line_needs_a_path_only() -> None:
         ('{"path": "a", "status": ["planned"]}', "status must be one of written, "),
         ('{"path": "a", "genres": "Rock"}', "genres must be a list of genre names, not 'Rock'"),
         ('{"path": "a", "genres": [""]}', "genres must be a list"),
+        ('{"path": "a", "genres": ["a\\u001b[2J"]}', "the genre 'a\\x1b[2J' holds a control character"),
         ('{"path": "a", "scores": {"rock": "high"}}', "scores must be an object of numbers"),
         ('{"path": "a", "seconds": "1"}', "seconds must be a number"),
         ('{"path": "a", "seconds": 1%s}' % ("0" * 400), "seconds must be a number"),

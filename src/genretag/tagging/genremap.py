@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from genretag.errors import MapError
-from genretag.escapes import printable
+from genretag.escapes import has_control, printable
 from genretag.labels import canonical
 from genretag.labels import parents as broader
 
@@ -110,6 +110,6 @@ def _names(value: object, key: str, path: Path) -> tuple[str, ...]:
 
 
 def _name(value: object, key: str, path: Path) -> str:
-    if not isinstance(value, str) or not value.strip() or "\0" in value:
+    if not isinstance(value, str) or not value.strip() or has_control(value):
         raise MapError(f"{path}: {key} must be a genre name or a list of them, not {value!r}"[:300])
     return value.strip()

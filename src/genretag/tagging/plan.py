@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from genretag.errors import FileError, PlanError
-from genretag.escapes import json_line
+from genretag.escapes import has_control, json_line
 from genretag.files import written_whole
 from genretag.labels import canonical
 
@@ -133,11 +133,15 @@ def parse_record(line: str, where: str) -> Record:
     seconds = document.get("seconds") or 0.0
     if not _is_number(seconds):
         raise PlanError(f"{where}: seconds must be a number, not {seconds!r}"[:300])
+    genres, previous = _genres(document, "genres", where), _genres(document, "previous", where)
+    # What a file has already may stay in it, however odd.
+    if odd := [genre for genre in genres if has_control(genre) and genre not in previous]:
+        raise PlanError(f"{where}: the genre {odd[0]!r} holds a control character"[:300])
     return Record(
         path=Path(document["path"]),
         status=status,
-        genres=_genres(document, "genres", where),
-        previous=_genres(document, "previous", where),
+        genres=genres,
+        previous=previous,
         scores=_scores(document, where),
         model=_text(document, "model", where),
         seconds=float(seconds),
