@@ -11,19 +11,21 @@ from typing import BinaryIO
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[BinaryIO]:
+def written_whole(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
     """A file to write, which takes the place of `path` at the end of the block; after an error it is gone.
 
     Until then it stands beside `path` under a random name that only its owner can read; a link of that name
-    is not followed. Afterwards it has the rights of any new file. Raises OSError, which names `path`.
+    is not followed. Afterwards it has the rights of any new file. Without `durable` it is not synced: a power
+    cut may leave it too short. Raises OSError, which names `path`.
     """
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
         with open(os.open(temporary, flags, 0o600), "wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
