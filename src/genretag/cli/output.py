@@ -45,7 +45,7 @@ def _tell(line: str) -> None:
 
 def show_fault(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """A fault of this program on stderr, for a report; what strangers wrote may stand in its lines."""
-    for line in "".join(traceback.format_exception(kind, error, trace)).split("\n"):
+    for line in "".join(traceback.format_exception(kind, error, trace)).rstrip("\n").split("\n"):
         _tell(line)
 
 

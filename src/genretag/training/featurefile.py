@@ -86,7 +86,8 @@ def _arrays(path: Path) -> list[NDArray[Any]]:
         with np.load(path, allow_pickle=False) as file:
             if lacking := [name for name in ARRAYS if name not in file.files]:
                 raise FeatureError(f"{path}: has no {' and no '.join(lacking)}; it must hold X, Y and IDS")
-            size = sum(part.file_size for part in file.zip.infolist())
+            wanted = {*ARRAYS, *(f"{name}.npy" for name in ARRAYS)}
+            size = sum(part.file_size for part in file.zip.infolist() if part.filename in wanted)
             if size > (most := _memory() // 2):
                 raise FeatureError(
                     f"{path}: unpacks to {size / 2**30:,.1f} GiB, and {most / 2**30:,.1f} fit into this "

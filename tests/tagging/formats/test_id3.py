@@ -117,6 +117,7 @@ def test_how_23_spells_genres(song: Path, audio: bytes, values: list[str], body:
         ("((x", "(((x"),
         ("(2000)", "((2000)"),
         ("CR", "CR "),
+        ("0017", "0017 "),
     ],
 )
 def test_how_24_spells_names_that_look_like_references(
@@ -140,6 +141,7 @@ def test_how_24_spells_names_that_look_like_references(
         (3, b"\0(255)", ()),
         (3, b"\x00255", ()),
         (3, b"\x002000", ("2000",)),
+        (3, b"\x000017", ("Rock",)),
         (4, "\3²\0a\nb".encode(), ("²", "a\nb")),
         (4, b"\3((17)\0(x)", ("(17)", "(x)")),
         (3, b"\0Unknown", ("Unknown",)),

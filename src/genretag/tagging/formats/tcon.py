@@ -14,14 +14,14 @@ GENRES: tuple[str, ...] = tuple(TCON.GENRES)
 
 _WORDS = {"RX": "Remix", "CR": "Cover"}
 # A number is one byte in ID3v1: "2000" is a name.
-_REFERENCE = re.compile(r"\((25[0-5]|2[0-4][0-9]|[01]?[0-9]{1,2}|RX|CR)\)")
+_REFERENCE = re.compile(r"\(0*(25[0-5]|2[0-4][0-9]|[01]?[0-9]{1,2}|RX|CR)\)")
 _LIKE_ONE = re.compile(r"\(([0-9]+|RX|CR)\)")  # to programs that do not know how large a number can be
 
 
 def names_of(value: str) -> list[str]:
     """The genres that one value of the genre frame stands for; a number without a name stands for none."""
-    if _REFERENCE.fullmatch(f"({value})"):
-        return _named(value)
+    if whole := _REFERENCE.fullmatch(f"({value})"):
+        return _named(whole[1])
     names, rest = [], value
     while found := _REFERENCE.match(rest):
         names += _named(found[1])
