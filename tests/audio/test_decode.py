@@ -137,14 +137,14 @@ def test_a_track_shorter_than_a_window_is_padded(tmp_path: Path) -> None:
 def test_full_coverage_comes_in_chunks(tmp_path: Path) -> None:
     write_tone(tmp_path / "a.wav", rate=22050, seconds=7.2)
     chunks: list[Chunk] = []
-    beats: list[None] = []
+    beats: list[float] = []
     heard = decode(
         tmp_path / "a.wav",
         HALF_SECONDS,
         "full",
         chunks.append,
         chunk_windows=4,
-        progress=lambda: beats.append(None),
+        progress=lambda seconds: beats.append(seconds),
     )
     assert [len(chunk.waves) for chunk in chunks] == [4, 4, 4, 2]
     assert [chunk.first for chunk in chunks] == [0, 4, 8, 12]
@@ -157,7 +157,7 @@ def test_only_what_the_windows_need_is_decoded(tmp_path: Path) -> None:
     path = make_sound(tmp_path / "a.mp3", 40)
     blocks: dict[object, int] = {"full": 0, 2: 0}
 
-    def count(coverage: Coverage) -> None:
+    def count(coverage: Coverage, seconds: float) -> None:
         blocks[coverage] += 1
 
     for coverage in blocks:
