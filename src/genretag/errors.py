@@ -62,7 +62,7 @@ class TagError(GenretagError):
 class WriteError(GenretagError):
     """A file was left as it was.
 
-    Codes: `read-only`, `no-space`, `changed`, `verify-failed`, `io-error`, `missing`.
+    Codes: `read-only`, `no-space`, `changed`, `verify-failed`, `io-error`, `missing`, `too-long`.
     """
 
     code = "io-error"
