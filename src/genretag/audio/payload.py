@@ -14,7 +14,6 @@ import os
 import stat
 import struct
 from collections.abc import Iterator, Set
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -113,11 +112,10 @@ def _layout(file: BinaryIO) -> _Layout:
     size = file.seek(0, os.SEEK_END)
     if size == 0:  # some files of the system say so, and keep whoever reads them waiting
         return _Layout("stream", ((0, 0),))
-    with suppress(OddLayoutError):
-        layout = _known_layout(file, size)
-        if any(layout.sizes):  # nothing but tags would be the same recording as all others without sound
-            return layout
-    return _Layout("bytes", ((0, size),))
+    try:
+        return _known_layout(file, size)
+    except OddLayoutError:
+        return _Layout("bytes", ((0, size),))
 
 
 def _known_layout(file: BinaryIO, size: int) -> _Layout:

@@ -31,10 +31,7 @@ from genretag.predict.heap import keep_freed_memory, limit_memory
 KEPT_BYTES = 16 << 20  # the samples of several windows, and no more: every core has a worker
 CHECK_SECONDS = 0.5  # how often a busy worker looks whether its parent is still there
 MEMORY_BYTES = 2 << 30  # that a worker may take beyond what it starts with; honest files take a tenth of it
-# A file that always makes some progress is given up too: after ten times the time in which none would be
-# endured, and two seconds for each second of sound. Slow machines take a tenth of that.
-PATIENCE = 10
-SLOWEST = 2.0
+SLOWEST = 2.0  # seconds of work for a second of sound; slow machines take a tenth of it
 # Features that numpy computes, holding the GIL for much of the time, so it is done in processes.
 WORKER_KINDS = frozenset({"fma-statistics"})
 
@@ -45,13 +42,18 @@ Change = Callable[[Samples, FeatureSpec], Samples]
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """What every worker of a pool is told: the windows to cut and the ring of `slots` it puts them in."""
+    """What every worker of a pool is told: the windows to cut and the ring of `slots` it puts them in.
+
+    A file is given up after `timeout` seconds without progress, and one that always makes a little after
+    `patience` seconds and SLOWEST more for each second of its sound. `memory`: bytes beyond the first ones.
+    """
 
     spec: FeatureSpec
     coverage: Coverage
     chunk_windows: int
     slots: int
     timeout: float
+    patience: float
     change: Change | None = None
     memory: int = MEMORY_BYTES
 
@@ -212,7 +214,7 @@ class _Worker:
         """Progress over so much sound, and an end for a file that would go on like this for ever."""
         self._progress()
         self.heard += seconds
-        if self.worked > PATIENCE * self.settings.timeout + SLOWEST * self.heard:
+        if self.worked > self.settings.patience + SLOWEST * self.heard:
             reason = f"given up, {self.worked:,.0f} s of work made {self.heard:,.1f} s of sound"
             raise DecodeError(f"{one_line(task.path)}: {reason}", code="timeout")
 
