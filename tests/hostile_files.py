@@ -1,12 +1,13 @@
 """Files that lie about themselves: real sounds whose headers claim too much, and tags made to fill a memory.
 
-Large ones are sparse: they take next to no room on the disk.
+Large ones are sparse and take next to no room on the disk. `python tests/hostile_files.py DIR` makes them.
 """
 
 from __future__ import annotations
 
 import io
 import struct
+import sys
 import time
 import zlib
 from collections.abc import Callable
@@ -295,3 +296,8 @@ class Slow:
     def __call__(self, wave: Any, spec: object) -> Any:
         time.sleep(self.seconds)
         return wave
+
+
+if __name__ == "__main__":
+    for group in (lying, nested, heavy):
+        make(Path(sys.argv[1]) / group.__name__, group())

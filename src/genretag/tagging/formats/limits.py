@@ -55,9 +55,11 @@ def too_large(reason: str) -> TagError:
 
 def _unfolded(body: bytes, most: int) -> int:
     """The bytes, up to `most`, in compressed data; a group and a length of its own may stand before it."""
-    counts = [0]
-    for data in (body, body.replace(b"\xff\x00", b"\xff")):
+    found = 0
+    for data in {body, body.replace(b"\xff\x00", b"\xff")}:
         for start in (0, 1, 4, 5):
             with suppress(zlib.error):
-                counts.append(len(zlib.decompressobj().decompress(data[start:], most)))
-    return max(counts)
+                found = max(found, len(zlib.decompressobj().decompress(data[start:], most)))
+            if found >= most:
+                return found
+    return found
