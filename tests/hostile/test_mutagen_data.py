@@ -72,7 +72,7 @@ def test_every_file_is_shown_written_and_taken_back(data: Path, tmp_path: Path) 
     plan = tmp_path / "plan.jsonl"
     lines = ({"path": str(path), "status": "planned", "genres": ["Trip-Hop", "Ménage"]} for path in files)
     plan.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    applied = in_own_process("apply", "--json", plan)
+    applied = in_own_process("apply", "--json", "--under", music, plan)
     assert applied.code == 1
     assert "Traceback" not in applied.err
     written = {Path(record["path"]) for record in applied.records if record["status"] == "written"}
