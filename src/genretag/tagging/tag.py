@@ -81,9 +81,7 @@ class Tagging:
             return Job(candidate, None)
         if known.taggable and self._left_alone(candidate.path, known):
             return Job(replace(candidate, kept=True), None)
-        if (
-            known.error and known.error.code == "too-large"
-        ):  # such files are made to hold up whoever opens them
+        if known.error and known.error.code == "too-large":  # made to hold up whoever opens it
             return Job(replace(candidate, error=known.error), None)
         if self.options.use_cache:
             coverage = str(self.options.engine.coverage)
