@@ -81,12 +81,14 @@ class Tagging:
             return Job(candidate, None)
         if known.taggable and self._left_alone(candidate.path, known):
             return Job(replace(candidate, kept=True), None)
+        if known.error and known.error.code == "too-large":  # made to hold up whoever opens it
+            return Job(replace(candidate, error=known.error), None)
         if self.options.use_cache:
-            if failure := self.store.cached_failure(known.audio_id):
-                return Job(replace(candidate, error=_again(failure, candidate.path)), None)
             coverage = str(self.options.engine.coverage)
             if cached := self.store.cached_scores(known.audio_id, self.model_hash, coverage):
                 return Job(replace(candidate, cached=cached), None)
+            if failure := self.store.cached_failure(_state(candidate.key, known)):
+                return Job(replace(candidate, error=_again(failure, candidate.path)), None)
         return Job(candidate, candidate.path)
 
     def _look(self, found: Found) -> _Candidate:
@@ -133,7 +135,7 @@ class Tagging:
             error = track.error
         if error or known is None:
             if track is not None and known is not None and error and error.code in _LASTING:
-                self.store.remember_failure(known.audio_id, error)
+                self.store.remember_failure(_state(candidate.key, known), error)
             return replace(base, error=error)
         if candidate.kept:
             return replace(base, status="kept")
@@ -200,6 +202,12 @@ def _read(path: Path) -> KnownFile:
     except TagError as error:
         return KnownFile(audio_id, "", False, (), FileError.of(error))
     return KnownFile(audio_id, state.format, state.taggable, state.genres)
+
+
+def _state(key: FileKey | None, known: KnownFile) -> str:
+    """What failed: a recording in a file of this size and age. Another file may hold it undamaged."""
+    assert key is not None
+    return f"{known.audio_id} {key.size} {key.mtime_ns}"
 
 
 def _again(failure: FileError, path: Path) -> FileError:
