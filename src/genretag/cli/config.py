@@ -65,7 +65,7 @@ def config(
 def set_value(
     context: typer.Context,
     key: Annotated[str, KEY],
-    values: Annotated[list[str], typer.Argument(metavar="VALUE...", help="Several for a list.")],
+    values: Annotated[list[str], typer.Argument(metavar="VALUE", help="Several for a list.")],
 ) -> int:
     """Make a value the default of an option from now on.
 
@@ -138,7 +138,7 @@ def _named(context: typer.Context, key: str) -> tuple[str, str, Any]:
         near = configured.near(command or name, tables)
         raise UsageError(f"{key}: give COMMAND.OPTION, such as tag.top{near}")
     params = known.get(command) or [option for params in known.values() for option in params]
-    found = configured.keys(params)
+    found = configured.opposites(params) | configured.keys(params)
     if name not in found:
         raise UsageError(f"{key}: {command} has no such option{configured.near(name, list(found))}")
     return command, name, found[name]

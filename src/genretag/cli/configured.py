@@ -202,7 +202,7 @@ def _setting(entry: Entry, found: Settings, params: Sequence[Any], root: Any) ->
         if entry.table == SHARED and entry.key in everywhere:
             return None
         hint = near(entry.key, everywhere if entry.table == SHARED else [*known, *other])
-        raise ConfigError(f"{where}: there is no such option{hint}; genretag config --all lists them")
+        raise ConfigError(f"{where}: there is no such option{hint or '; genretag config --all lists them'}")
     try:
         value = accept(option, entry.value)
     except ConfigError as error:
