@@ -50,7 +50,7 @@ def config(
     if path:
         print(settings.path())
         return 0
-    rows, problems = _rows(context.find_root().command)
+    rows, problems = _rows(context.find_root())
     if json:
         document = {"path": str(settings.path()), "options": list(map(asdict, rows)), "problems": problems}
         print(jsonlib.dumps(document, default=str))
@@ -132,7 +132,7 @@ def _show(rows: list[Row], everything: bool) -> None:
 def _named(context: typer.Context, key: str) -> tuple[str, str, Any]:
     """Table, key and option of COMMAND.OPTION."""
     command, _, name = key.rpartition(".")
-    known = {".".join(path): found.params for path, found in configured.commands(context.find_root().command)}
+    known = {".".join(path): found.params for path, found in configured.commands(context.find_root())}
     tables = [*known, settings.SHARED]
     if command not in tables:
         near = configured.near(command or name, tables)
