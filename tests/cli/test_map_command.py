@@ -60,6 +60,12 @@ def test_a_draft_is_a_map_of_the_library_in_its_own_spelling(
     assert load_map(out).apply(["Hip-Hop", "Hard Rock", "Jazz"]) == ("Hip Hop", "Rock")
     code, found = findings(genretag, out, library)
     assert (code, found) == (0, {})
+    rows = json.loads(genretag("map", "check", out, library, "--json").out)["genres"]
+    how = {row["genre"]: (row["how"], row["becomes"]) for row in rows}
+    assert how["Rock"] == ("kept", ["Rock"])
+    assert how["Hip-Hop"] == ("renamed", ["Hip Hop"])
+    assert how["Hard Rock"] == ("broadened", ["Rock"])
+    assert how["Jazz"] == ("not allowed", [])
 
 
 def test_at_most_so_many(genretag: Command, library: Path, tmp_path: Path) -> None:
