@@ -120,13 +120,18 @@ def _show(rows: list[Row], everything: bool) -> None:
     print(f"{printable(str(file))}{hint}")
     chosen = {"tag", *(row.command for row in rows if row.table == row.command)}
     lines = [
-        (f"{row.command}.{row.option}", printable(_shown(row.value)), row.source.replace(f"{file}:", "line "))
+        (f"{row.command}.{row.option}", printable(_shown(row.value)), _place(row))
         for row in rows
         if everything or row.command in chosen
     ]
     table(("option", "value", "set in"), lines)
     if not everything:
         say("the command line beats these; genretag config --all also shows the other commands")
+
+
+def _place(row: Row) -> str:
+    """Where a value was set, beside the name of the file that stands above."""
+    return printable(row.source.replace(f"{settings.path()}:", "line "))
 
 
 def _named(context: typer.Context, key: str) -> tuple[str, str, Any]:
