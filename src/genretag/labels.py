@@ -115,6 +115,7 @@ def canonical(name: str) -> str:
     return genre.name if genre else " ".join(name.split())
 
 
+@functools.lru_cache(maxsize=4096)  # asked for every label of every file
 def lookup(name: str) -> Genre | None:
     """The genre that a name or alias stands for, whatever its case, accents and punctuation."""
     return _table().get(_key(name))

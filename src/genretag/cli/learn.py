@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import json as jsonlib
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genretag.cli import options
+from genretag.cli import options, settings
 from genretag.cli.output import printable, report_store, say
 
 if TYPE_CHECKING:
@@ -92,24 +91,15 @@ def learn(
         say(f"left out: [{failure.code}] {failure.message}")
     if learnt.few and not quiet:
         say(f"left out, for too few files can be heard: {_counts(learnt.few)}")
-    by_default = default and _make_default(name)
+    if default:
+        settings.remember("tag", "model", name)
     if json:
-        print(jsonlib.dumps(_document(library, vocabulary, learnt, by_default), ensure_ascii=False))
+        print(jsonlib.dumps(_document(library, vocabulary, learnt, default), ensure_ascii=False))
     else:
         _show(learnt)
     if not quiet:
-        _tell_what_next(folder, learnt, replaced=replaced, by_default=by_default)
+        _tell_what_next(folder, learnt, replaced=replaced, by_default=default)
     return 1 if library.failures or learnt.failures else 0
-
-
-def _make_default(name: str) -> bool:
-    """Whether `tag` uses the model from now on."""
-    try:
-        settings: Any = importlib.import_module("genretag.cli.settings")
-    except ModuleNotFoundError:
-        return False
-    settings.remember("tag", "model", name)
-    return True
 
 
 def _tell_what_is_learnt(library: Library, vocabulary: Vocabulary) -> None:
