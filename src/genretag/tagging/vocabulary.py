@@ -198,7 +198,9 @@ def _too_few(library: Library, counts: Counter[str], min_files: int) -> str:
         other = "put files into a folder per genre" if where == "tags" else "or say --from-tags"
         return f"{library.root}: {what}; its {where} name no genre{ours}; {other}"
     there = ", ".join(f"{genre} {count:,}" for genre, count in counts.most_common(6))
-    return f"{library.root}: {what}; its {where} have {there}; add files (or lower --min-files)"
+    second = sorted(counts.values())[-2:][0] if len(counts) > 1 else 0
+    lower = f", or say --min-files {second}" if second >= FEWEST_FILES else ""
+    return f"{library.root}: {what}; its {where} have {there}; add files{lower}"
 
 
 def _spread(files: Sequence[Labelled], limit: int, seed: int) -> list[Labelled]:
