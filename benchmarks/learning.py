@@ -4,11 +4,11 @@
     python -m benchmarks.learning thirds FOLDER --held OUT
     python -m benchmarks.learning unlike ../shared/data/gtzan/musicnn_msd_taggram_train.npz
 
-`curve`: TRAIN and VALID have a folder per genre. For each number of files a genre, drawn at random DRAWS times,
-the command learns from a folder of links and is measured by `genretag eval` on all of VALID. `thirds`: the same
-once, with every third file of FOLDER, in the order of their names, held back; links are made in OUT. `unlike`: of
-the ten genres of the taggrams some are taken for a person's own, DRAWN times, and the veto of `training.guards`
-is asked about the clips of the others. It needs no head and no audio.
+`curve`: TRAIN and VALID have a folder per genre. For each number of files a genre, drawn at random DRAWS
+times, the command learns from a folder of links and is measured by `genretag eval` on all of VALID. `thirds`:
+the same once, with every third file of FOLDER, in the order of their names, held back; links are made in OUT.
+`unlike`: of the ten genres of the taggrams some are taken for a person's own, DRAWN times, and the veto of
+`training.guards` is asked about the clips of the others. It needs no head and no audio.
 """
 
 from __future__ import annotations
