@@ -11,7 +11,7 @@ import pytest
 from command import Command
 from genretag.cli import settings
 from genretag.tagging import tags
-from lessons import GENRES, make_lesson, make_lessons
+from small_lessons import GENRES, make_lesson, make_lessons
 
 
 def hashes(folder: Path) -> dict[Path, str]:

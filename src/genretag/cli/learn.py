@@ -14,7 +14,7 @@ from genretag.cli import options, settings
 from genretag.cli.output import printable, report_store, say
 
 if TYPE_CHECKING:
-    from genretag.tagging.vocabulary import Library, Source, Vocabulary
+    from genretag.tagging.lessons import Lessons, Library, Source
     from genretag.training.learn import Learnt
 
 _NAMED = 6
@@ -61,7 +61,7 @@ def learn(
     """
     from genretag.journal import Journal
     from genretag.store import Store
-    from genretag.tagging.vocabulary import as_clips, choose, read_library
+    from genretag.tagging.lessons import as_clips, choose, read_library
     from genretag.training.learn import LearnOptions, model_path
     from genretag.training.learn import learn as run
 
@@ -78,15 +78,15 @@ def learn(
     with Store.open() as store:
         report_store(store)
         library = read_library(folder, source, Journal(store), quiet=quiet)
-    vocabulary = choose(
+    lessons = choose(
         library,
         multi=multi,
         min_files=min_files,
         most_files=options.positive(most_files, "--most-files"),
     )
     if not quiet:
-        _tell_what_is_learnt(library, vocabulary)
-    learnt = run(folder, as_clips(folder, vocabulary.files), asked)
+        _tell_what_is_learnt(library, lessons)
+    learnt = run(folder, as_clips(folder, lessons.files), asked)
     for failure in (*library.failures, *learnt.failures):
         say(f"left out: [{failure.code}] {failure.message}")
     if learnt.few and not quiet:
@@ -94,7 +94,7 @@ def learn(
     if default:
         settings.remember("tag", "model", name)
     if json:
-        print(jsonlib.dumps(_document(library, vocabulary, learnt, default), ensure_ascii=False))
+        print(jsonlib.dumps(_document(library, lessons, learnt, default), ensure_ascii=False))
     else:
         _show(learnt)
     if not quiet:
@@ -102,15 +102,15 @@ def learn(
     return 1 if library.failures or learnt.failures else 0
 
 
-def _tell_what_is_learnt(library: Library, vocabulary: Vocabulary) -> None:
+def _tell_what_is_learnt(library: Library, lessons: Lessons) -> None:
     """Where the genres stand, and which files and genres are not used."""
     where = "the names of the folders" if library.source == "folders" else "the files' tags"
     other = "--from-tags" if library.source == "folders" else "--from-folders"
-    say(f"genres from {where} ({other} for the other way); listening to {len(vocabulary.files):,} files")
-    if vocabulary.few:
-        say(f"left out, for they have too few files: {_counts(vocabulary.few)}")
-    if vocabulary.more:
-        say(f"files not needed (--most-files takes more): {_counts(vocabulary.more)}")
+    say(f"genres from {where} ({other} for the other way); listening to {len(lessons.files):,} files")
+    if lessons.few:
+        say(f"left out, for they have too few files: {_counts(lessons.few)}")
+    if lessons.more:
+        say(f"files not needed (--most-files takes more): {_counts(lessons.more)}")
     if library.unlabelled:
         say(f"files without a genre: {library.unlabelled:,}")
     if library.ours:
@@ -194,9 +194,7 @@ def _tell_what_next(folder: Path, learnt: Learnt, *, replaced: bool, by_default:
     say(f"see what it would write with: genretag tag -n{use} {shlex.quote(str(folder))}")
 
 
-def _document(
-    library: Library, vocabulary: Vocabulary, learnt: Learnt, by_default: bool
-) -> dict[str, object]:
+def _document(library: Library, lessons: Lessons, learnt: Learnt, by_default: bool) -> dict[str, object]:
     evaluation, grouped = learnt.evaluation, learnt.grouped
     return {
         "model": learnt.meta.name,
@@ -207,8 +205,8 @@ def _document(
         "task": evaluation.labels.kind,
         "files": learnt.meta.extra["files"],
         "left_out": {
-            "few": {**vocabulary.few, **learnt.few},
-            "more": vocabulary.more,
+            "few": {**lessons.few, **learnt.few},
+            "more": lessons.more,
             "unlabelled": library.unlabelled,
             "written_by_genretag": library.ours,
             "failed": [

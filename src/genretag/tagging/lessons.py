@@ -53,7 +53,7 @@ class Library:
 
 
 @dataclass(frozen=True)
-class Vocabulary:
+class Lessons:
     """The genres to learn with their files; `few` are genres with too few, `more` files that were not needed.
 
     Both count files by genre.
@@ -142,7 +142,7 @@ def choose(
     min_files: int = MIN_FILES,
     most_files: int | None = None,
     seed: int = 0,
-) -> Vocabulary:
+) -> Lessons:
     """The genres with `min_files` files or more, at most `most_files` of each (None: what takes minutes).
 
     Spelling variants of one genre are one, called as `labels.canonical` does or else as most files do. Of
@@ -178,7 +178,7 @@ def choose(
         replace(file, genres=tuple(genre for genre in file.genres if genre in enough))
         for _, file in sorted(chosen.items())
     ]
-    return Vocabulary(tuple(kept), few, more)
+    return Lessons(tuple(kept), few, more)
 
 
 def _one_spelling(genres: Iterable[str]) -> Callable[[str], str]:
