@@ -215,6 +215,11 @@ class Store:
         rows = self.rows("SELECT path FROM files WHERE audio_id = ? ORDER BY seen DESC", (audio_id,))
         return [Path(os.fsdecode(path)) for (path,) in rows]
 
+    def every_path(self) -> list[Path]:
+        """Where files were seen, in the order of their paths; they may be gone."""
+        self.flush()
+        return [Path(os.fsdecode(path)) for (path,) in self.rows("SELECT path FROM files ORDER BY path")]
+
     # Recordings
 
     def cached_scores(self, audio_id: str, model_hash: str, coverage: str) -> CachedScores | None:

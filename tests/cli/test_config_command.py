@@ -156,6 +156,8 @@ def test_set_and_unset_keep_comments(genretag: Command, config: Path) -> None:
     assert "not set" in genretag("config", "unset", "tag.dry-run").out
     assert in_force(genretag, "tag", "dry-run") == (False, "default")
     assert in_force(genretag, "tag", "exclude") == (["*.part", "*.tmp"], f"{config}:4")
+    genretag("config", "set", "map.init.most", "20")
+    assert in_force(genretag, "map.init", "most")[0] == 20
 
 
 @pytest.mark.parametrize(
