@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from genretag.audio.names import read_names
 from genretag.audio.payload import identify
 from genretag.datasets.base import Clip, read_artists
 from genretag.errors import DecodeError, FileError, TagError, TrainingError
@@ -18,6 +17,7 @@ from genretag.journal import Journal
 from genretag.labels import canonical, lookup
 from genretag.tagging import tags
 from genretag.tagging.scan import ScanOptions, scan
+from genretag.tagging.tags import AlbumTags
 
 Source = Literal["folders", "tags"]
 MIN_FILES = 5
@@ -225,10 +225,17 @@ def as_clips(root: Path, files: Sequence[Labelled]) -> tuple[Clip, ...]:
     listed = read_artists([root, root.parent])
     clips = []
     for file in files:
-        names = read_names(file.path)
-        artist = listed.get(file.id) or listed.get(Path(file.id).with_suffix("").as_posix()) or names.artist
-        album = f"{file.path.parent}/{names.album}" if names.album else file.id
-        clips.append(
-            Clip(file.id, file.path, file.genres, artist.casefold() if artist else None, album, None)
-        )
+        said = _album_tags(file.path)
+        artist = listed.get(file.id) or listed.get(Path(file.id).with_suffix("").as_posix())
+        artist = " ".join((artist or said.artist or said.album_artist).split()).casefold()
+        album = f"{file.path.parent}/{said.album}" if said.album else file.id
+        clips.append(Clip(file.id, file.path, file.genres, artist or None, album, None))
     return tuple(clips)
+
+
+def _album_tags(path: Path) -> AlbumTags:
+    """What the file says of artist and album; nothing where its tags cannot be read."""
+    try:
+        return tags.read_album(path)
+    except TagError:
+        return AlbumTags()
