@@ -15,7 +15,7 @@ from genretag.cli.output import printable, report_store, say
 
 if TYPE_CHECKING:
     from genretag.tagging.lessons import Lessons, Library, Source
-    from genretag.training.learn import Learnt
+    from genretag.training.learn import Grouped, Learnt
 
 _NAMED = 6
 
@@ -154,35 +154,30 @@ def _figures(learnt: Learnt) -> list[str]:
     """How good, how sure, beside what, and whether to believe it."""
     track, baseline = learnt.evaluation.track, learnt.evaluation.baseline
     low, high = (100 * bound for bound in track.accuracy_ci)
-    what = "of the yes-or-no answers" if learnt.answered is None else "of the files"
+    what = "yes-or-no answers" if learnt.answered is None else "files"
     lines = [
-        f"right in {100 * track.accuracy:.1f} % {what} (95 % interval {low:.1f} to {high:.1f}); by chance "
-        f"{100 * baseline.accuracy:.1f} % ({baseline.name})",
-        f"each file was judged without having been learnt: {_how(learnt)}",
+        f"{100 * track.accuracy:.1f} % of {what} right (95 % interval {low:.1f} to {high:.1f}), by chance "
+        f"{100 * baseline.accuracy:.1f} % ({baseline.name}); {_how(learnt.grouped)}"
     ]
     if learnt.answered is not None and learnt.right is not None:
         share = f"{100 * learnt.right / learnt.answered:.1f} %" if learnt.answered else "none"
         lines.append(
-            f"so judged, {learnt.answered:,} of {track.n:,} files would get a genre, {share} of these the "
-            "right one; the others would be left alone (unsure)"
+            f"{learnt.answered:,} of {track.n:,} files would get a genre, {share} of these the right one; "
+            "the others would be left alone (unsure)"
         )
         if not learnt.hears_speech:
-            lines.append("these files sound like speech, so speech is not left alone")
+            lines.append("these files sound like speech, so speech will not be left alone")
     return lines
 
 
-def _how(learnt: Learnt) -> str:
-    grouped = learnt.grouped
-    parts = f"{grouped.folds} folds"
-    if grouped.by == "file":
-        return (
-            f"{parts} by file, so the figure may be too good: nothing tells which files are of one artist or "
-            "album, and these may stand on both sides"
-        )
+def _how(grouped: Grouped) -> str:
+    """What no file was judged by: itself and those that belong to it."""
     doubt = ""
-    if grouped.doubtful:
-        doubt = f", but {grouped.unknown:,} files name no artist, so the figure may be too good"
-    return f"{parts} by {grouped.by}{doubt}"
+    if grouped.by == "file":
+        doubt = ", may be too good: songs of one artist may be on both sides"
+    elif grouped.doubtful:
+        doubt = f", may be too good: {grouped.unknown:,} files name no artist"
+    return f"{grouped.folds} folds by {grouped.by}{doubt}"
 
 
 def _tell_what_next(folder: Path, learnt: Learnt, *, replaced: bool, by_default: bool) -> None:
