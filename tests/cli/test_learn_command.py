@@ -86,6 +86,16 @@ def test_several_genres_a_file_come_from_its_tags(genretag: Command, tmp_path: P
     assert "Loud" not in found["Drone"]
 
 
+def test_what_cannot_be_told_apart_is_not_made_the_default(genretag: Command, tmp_path: Path) -> None:
+    for number, genre in enumerate(("Left", "Right")):
+        make_lesson(tmp_path / genre, "Hiss", 8, first=10 * number)
+    answer = genretag("learn", tmp_path)
+    assert answer.code == 0
+    assert "it is not better than chance as far as can be told" in answer.err
+    assert settings.read() is None
+    assert json.loads(genretag("models", "--json", "mine").out)["task"] == "multi"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

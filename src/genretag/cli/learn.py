@@ -91,14 +91,15 @@ def learn(
         say(f"left out: [{failure.code}] {failure.message}")
     if learnt.few and not quiet:
         say(f"left out, for too few files can be heard: {_counts(learnt.few)}")
-    if default:
+    by_default = default and learnt.above_chance
+    if by_default:
         settings.remember("tag", "model", name)
     if json:
-        print(jsonlib.dumps(_document(library, lessons, learnt, default), ensure_ascii=False))
+        print(jsonlib.dumps(_document(library, lessons, learnt, by_default), ensure_ascii=False))
     else:
         _show(learnt)
     if not quiet:
-        _tell_what_next(folder, learnt, replaced=replaced, by_default=default)
+        _tell_what_next(folder, learnt, replaced=replaced, by_default=by_default)
     return 1 if library.failures or learnt.failures else 0
 
 
@@ -185,6 +186,8 @@ def _tell_what_next(folder: Path, learnt: Learnt, *, replaced: bool, by_default:
     say(f"{'replaced' if replaced else 'kept as'} model {name}; see it with: genretag models {name}")
     if by_default:
         say("`genretag tag` uses it from now on; go back with: genretag config unset tag.model")
+    elif not learnt.above_chance:
+        say("it is not better than chance as far as can be told, so `genretag tag` does not use it by itself")
     use = "" if by_default else f" --model {name}"
     say(f"see what it would write with: genretag tag -n{use} {shlex.quote(str(folder))}")
 

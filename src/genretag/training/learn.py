@@ -106,6 +106,14 @@ class Learnt:
     failures: tuple[FileError, ...]
     few: dict[str, int]
 
+    @property
+    def above_chance(self) -> bool:
+        """Whether the genres can be told apart at all: the interval lies above what needs no listening."""
+        track = self.evaluation.track
+        if track.roc_auc_ci is not None:
+            return track.roc_auc_ci[0] > 0.5
+        return track.accuracy_ci[0] > self.evaluation.baseline.accuracy
+
 
 def model_path(name: str) -> Path:
     """Where a model of that name is kept; TrainingError for a name that cannot be one or is taken."""
@@ -129,12 +137,10 @@ def learn(root: Path, clips: Sequence[Clip], options: LearnOptions) -> Learnt:
     config = _config(host, kind)
     stored, failures = _heard(host, config, clips, options)
     clips, few = _enough([clip for clip in clips if clip.id in stored], options.min_files, failures)
-    names = tuple(sorted({label for clip in clips for label in clip.labels}))
-    labels = LabelSet(names, kind, {name: name for name in names})
-    dataset = _dataset(root, clips, labels)
+    dataset = _dataset(root, clips, kind)
     grouped = _grouped(dataset, options.seed)
     examples = _examples(dataset, stored, grouped.groups)
-    network = _probe(host, config, len(labels))
+    network = _probe(host, config, len(dataset.labels))
     inside = out_of_fold(network, examples, RECIPE, config, CPU, folds=grouped.folds, seed=options.seed)
     fit_classical(network, examples, RECIPE, config, CPU, seed=options.seed)
     meta = calibrated_on(
@@ -217,18 +223,20 @@ def _enough(
     return [clip for clip in with_labels if clip.labels], few
 
 
-def _dataset(root: Path, clips: Sequence[Clip], labels: LabelSet) -> Dataset:
+def _dataset(root: Path, clips: Sequence[Clip], kind: Kind) -> Dataset:
+    names = tuple(sorted({label for clip in clips for label in clip.labels}))
+    labels = LabelSet(names, kind, {name: name for name in names})
     return Dataset("own", "", root, tuple(clips), labels, None, False, (), ())
 
 
 def _grouped(dataset: Dataset, seed: int) -> Grouped:
     """The first way of keeping files together that leaves every fold all genres to learn from."""
-    strata, single = strata_of(dataset), dataset.labels.kind == "single"
+    strata, truth = strata_of(dataset), dataset.targets()
     for by, clips in _ways(dataset.clips):
         groups = groups_of(replace(dataset, clips=tuple(clips)))
         for folds in range(min(FOLDS, len(np.unique(groups))), 1, -1):
             masks = cut_folds(strata, groups, folds, seed)
-            if single and any(len(np.unique(strata[~held])) < len(dataset.labels) for held in masks):
+            if not all(truth[~held].any(axis=0).all() for held in masks):
                 continue
             unknown = sum(clip.artist is None for clip in dataset.clips) if by == "artist and album" else 0
             return Grouped(by, groups, folds, unknown)
