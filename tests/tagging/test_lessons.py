@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,13 @@ def test_what_genretag_wrote_teaches_nothing(tmp_path: Path) -> None:
     assert (found.ours, found.unlabelled) == (1, 0)
     assert {file.path.name: file.genres for file in found.files} == {"b.mp3": ("Blues",), "c.mp3": ("Jazz",)}
     assert theirs.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems keep names as text")
+def test_a_folder_with_a_name_of_old_is_read_as_it_was_meant(tmp_path: Path) -> None:
+    for name in (b"Vari\xe9t\xe9", "Variété".encode()):
+        taught(tmp_path / os.fsdecode(name) / "song.mp3")
+    assert [file.genres for file in read_library(tmp_path, "folders").files] == [("Variété",)] * 2
 
 
 def test_links_are_followed_and_broken_files_named(tmp_path: Path) -> None:

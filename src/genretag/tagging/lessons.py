@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 from collections import Counter, defaultdict
@@ -82,12 +83,12 @@ def read_library(
     named = sorted({file.genres[0] for file in folders if file.genres})
     if source == "folders" or (source is None and _are_genres(named)):
         return _library(root, "folders", folders, 0, failures)
-    tagged, ours = [], 0
+    tagged, unread, ours = [], list[FileError](), 0
     for path in _shown(paths, quiet):
         try:
             genres = tags.read(path).genres
         except TagError as error:
-            failures.append(FileError.of(error))
+            unread.append(FileError.of(error))
             continue
         if genres and journal is not None and _wrote(journal, path, genres):
             ours += 1
@@ -95,7 +96,7 @@ def read_library(
             tagged.append(Labelled(path.relative_to(root).as_posix(), path, genres))
     if source is None and len({genre for file in tagged for genre in file.genres[:1]}) < 2 <= len(named):
         return _library(root, "folders", folders, 0, failures)
-    return _library(root, "tags", tagged, ours, failures)
+    return _library(root, "tags", tagged, ours, [*failures, *unread])
 
 
 def _library(
@@ -118,7 +119,16 @@ def _shown(paths: Sequence[Path], quiet: bool) -> Iterable[Path]:
 
 def _in_folder(root: Path, path: Path) -> Labelled:
     inside = path.relative_to(root)
-    return Labelled(inside.as_posix(), path, inside.parts[:1] if len(inside.parts) > 1 else ())
+    return Labelled(inside.as_posix(), path, tuple(map(_text, inside.parts[:1])) if inside.parts[1:] else ())
+
+
+def _text(name: str) -> str:
+    """A name of a folder as a tag can hold it; what is no UTF-8 is what old systems wrote."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(name).decode("latin-1")
+    return name
 
 
 def _are_genres(names: Sequence[str]) -> bool:

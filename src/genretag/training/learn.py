@@ -293,8 +293,8 @@ def _source(dataset: Dataset) -> str:
     """What was learnt from, as lists of models show it."""
     names = dataset.labels.names
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    folder = "" if dataset.root is None else f" of {dataset.root.absolute().name}"
-    return f"{len(dataset.clips):,} files{folder} ({', '.join(names[:_NAMED])}{more})"
+    folder = "" if dataset.root is None else dataset.root.absolute().name.encode("utf-8", "replace").decode()
+    return f"{len(dataset.clips):,} files of {folder} ({', '.join(names[:_NAMED])}{more})"
 
 
 def _on(grouped: Grouped) -> str:
