@@ -137,7 +137,7 @@ def _show(learnt: Learnt) -> None:
         rows.append((printable(genre), f"{files[genre]:,}", right, share, _taken_for(learnt, genre)))
     table(("genre", "files", "right", "by chance", "else mostly taken for"), rows)
     for line in _figures(learnt):
-        print(line)
+        print(printable(line))
 
 
 def _taken_for(learnt: Learnt, genre: str) -> str:
