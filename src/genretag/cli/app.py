@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from genretag import __version__
-from genretag.cli import apply, config, datasets, history, inspect, map, models, tag, train, tune, undo
+from genretag.cli import apply, config, datasets, history, inspect, learn, map, models, tag, train, tune, undo
 from genretag.cli.configured import ConfiguredCommand
 from genretag.cli.eval import evaluate
 
@@ -43,6 +43,7 @@ for command in (
     undo.undo,
     history.history,
     inspect.inspect,
+    learn.learn,
     models.models,
     datasets.datasets,
     train.train,
