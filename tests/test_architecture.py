@@ -22,6 +22,7 @@ FLOORS = (
     {"checkpoint"},
     {"journal"},
     {"store"},
+    {"database", "places", "interruption"},
     {"labels"},
     {"errors"},
 )
@@ -33,7 +34,7 @@ ONLY_USER = {
         "tagging/tags.py",
         *(f"tagging/formats/{name}.py" for name in ("asf", "comments", "id3", "mp4")),
     ),
-    "sqlite3": ("store.py", "journal.py"),
+    "sqlite3": ("database.py", "store.py", "journal.py"),
 }
 
 

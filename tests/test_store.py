@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import genretag.store
+from genretag.database import FILE_NAME
 from genretag.errors import FileError, StoreError
-from genretag.store import FILE_NAME, CachedScores, FileKey, KnownFile, Store, home
+from genretag.store import CachedScores, FileKey, KnownFile, Store, home
 
 KEY = FileKey(device=7, inode=8, size=9, mtime_ns=10)
 JAZZ = KnownFile("audio", "mp3", True, ("Jazz", "Hip-Hop"))

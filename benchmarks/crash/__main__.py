@@ -2,6 +2,7 @@
 
     python -m benchmarks.crash --kills 2000 --out crash
     python -m benchmarks.crash --kills 200 --only kill-syscall --only power-cut --out crash
+    python -m benchmarks.crash --kills 200 --only kill-syscall --in-place --out crash
 
 Prints a table; `crash.json` in the folder tells every loss, leftover and untruth in words. Exits 1 if
 anything went wrong, the comparison with mutagen aside. Modes that need `strace`, or the right to mount, are
@@ -55,11 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", action="append", choices=sorted(modes), help="this mode (repeatable)")
     parser.add_argument("--formats", nargs="+", help="only specimens whose names begin so, such as flac")
+    parser.add_argument("--in-place", action="store_true", help="change the files themselves")
     parser.add_argument("--out", type=Path, required=True, help="folder for the trials and crash.json")
     options = parser.parse_args(arguments)
     out = options.out.absolute()
     out.mkdir(parents=True, exist_ok=True)
-    bench = Bench(out, _chosen(specimens.make(out), options.formats))
+    bench = Bench(out, _chosen(specimens.make(out), options.formats), in_place=options.in_place)
     results = {}
     for mode in options.only or modes:
         begun = time.monotonic()

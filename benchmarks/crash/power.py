@@ -19,7 +19,7 @@ from typing import Literal, get_args
 
 from benchmarks.crash import processes
 from benchmarks.crash.judge import Bench, Findings
-from benchmarks.crash.kills import STOPS, Mode
+from benchmarks.crash.kills import Mode, stops
 from benchmarks.crash.processes import Boundary, Starter
 
 RECORDED = (
@@ -235,12 +235,15 @@ def scenarios(bench: Bench, name: str) -> list[Scenario]:
     apply, undo, history = (bench.starter(command) for command in (bench.apply, bench.undo, bench.history))
     fresh, written = partial(bench.fresh, [name]), partial(bench.written, [name])
     found = [Scenario("apply", fresh, ((apply, None),)), Scenario("undo", written, ((undo, None),))]
-    for stop in STOPS:
-        what = f"killed at {stop.name}, next start"
-        found += [
-            Scenario(f"apply {what}", fresh, ((apply, stop), (history, None))),
-            Scenario(f"undo {what}", written, ((undo, stop), (history, None))),
-        ]
+    for prepare, arguments in ((fresh, bench.apply), (written, bench.undo)):
+        prepare()
+        for stop in stops(bench, prepare, arguments):
+            killed = (bench.starter(arguments), stop)
+            found.append(
+                Scenario(
+                    f"{arguments[0]} killed at {stop.name}, next start", prepare, (killed, (history, None))
+                )
+            )
     return found
 
 

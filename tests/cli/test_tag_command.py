@@ -209,7 +209,9 @@ def test_an_interrupted_run_keeps_what_is_finished(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "interrupted; what was finished is kept" in err
+    assert err.startswith("genretag: interrupted: ")
+    assert err.endswith("; what was finished is kept, and the same command goes on from here\n")
+    assert err.count("\n") == 1
     assert "Traceback" not in err
     tagged = [path for path in sorted(folder.iterdir()) if tags.read(path).genres]
     assert 1 <= len(tagged) < 40

@@ -6,9 +6,12 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from genretag.database import sync_folder
+from genretag.errors import WriteError
 from genretag.journal import Journal, Write
-from genretag.store import Store, sync_folder
-from genretag.tagging.write import TEMP_PREFIX, hash_file
+from genretag.store import Store
+from genretag.tagging.inplace import is_half_written, taken, write_into
+from genretag.tagging.write import TEMP_PREFIX, hash_file, sync_file
 
 
 def recover(store: Store) -> list[str]:
@@ -37,6 +40,8 @@ def _settle(journal: Journal, write: Write) -> str:
         return (
             f"{path}: it is not known whether run {write.run_id} wrote it, since its folder is not there now"
         )
+    if write.state == "prepared" and write.in_place:
+        return _settle_in_place(journal, write)
     if write.state == "prepared" and _put_back(write):
         journal.abandoned(write.id, "changed")
         return f"{path}: was put back as others had left it when run {write.run_id} was interrupted"
@@ -52,6 +57,66 @@ def _settle(journal: Journal, write: Write) -> str:
         return f"{path}: had been written whole when run {write.run_id} was interrupted"
     journal.abandoned(write.id, "interrupted")
     return f"{path}: was left as it was when run {write.run_id} was interrupted"
+
+
+def _settle_in_place(journal: Journal, write: Write) -> str:
+    """A file that was being changed itself: as it was, whole, or to be finished from its whole copy."""
+    path, run = write.path, f"run {write.run_id} was interrupted"
+    content, copy = _content(path), _content(write.temp)
+    finished = ""
+    if content not in (write.before_hash, write.after_hash):
+        if content is None and copy == write.after_hash:
+            return _keep_copy(journal, write)
+        if copy != write.after_hash:
+            journal.abandoned(write.id, "changed")
+            return (
+                f"{path}: is neither what it was nor what it was to become when {run}, and the copy beside "
+                "it is gone; look whether it plays, and fetch it from a backup if not"
+            )
+        try:
+            with taken(path, path):
+                if not _is_half(journal, write):
+                    return _keep_copy(journal, write)
+                finished = "half "
+                write_into(path, write.temp)
+        except (OSError, WriteError) as error:
+            return (
+                f"{path}: was half written when {run} and cannot be finished now ({error}); its whole copy "
+                f"is {write.temp}; make it writable or free some space, and start genretag again"
+            )
+        content = write.after_hash
+    elif content == write.after_hash:
+        sync_file(path)
+    if not _remove(write.temp):
+        return (
+            f"{write.temp}: a temporary copy that an interrupted run left behind cannot be removed; delete it"
+        )
+    sync_folder(path.parent)
+    if content == write.before_hash:
+        journal.abandoned(write.id, "interrupted")
+        return f"{path}: was left as it was when {run}"
+    journal.done(write.id)
+    if finished:
+        return f"{path}: was half written when {run}; it is whole now"
+    return f"{path}: had been written whole when {run}"
+
+
+def _is_half(journal: Journal, write: Write) -> bool:
+    delta = journal.delta(write.id)
+    if delta is None or write.before_hash is None:
+        return False
+    return is_half_written(write.path, write.temp, delta, write.before_hash)
+
+
+def _keep_copy(journal: Journal, write: Write) -> str:
+    kept = write.temp.with_name(write.temp.name.removeprefix("."))
+    os.replace(write.temp, kept)
+    sync_folder(kept.parent)
+    journal.abandoned(write.id, "changed")
+    return (
+        f"{write.path}: was being written when run {write.run_id} was interrupted, and others have changed "
+        f"or moved it since; the whole tagged copy is kept as {kept}"
+    )
 
 
 def _put_back(write: Write) -> bool:

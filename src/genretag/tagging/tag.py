@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from genretag import checkpoint
 from genretag.audio.payload import identify
 from genretag.errors import DecodeError, FileError, GenretagError, StoreError, TagError
+from genretag.interruption import held_off
+from genretag.places import Place
 from genretag.predict.decide import DecisionRule, decide
 from genretag.predict.engine import EngineOptions, Job, TrackScores, predict
 from genretag.store import CachedScores, FileKey, KnownFile, Store
@@ -54,22 +56,32 @@ class _Candidate:
 
 
 class Tagging:
-    """One run of `tag`: iterate over `records(found)`; afterwards `writer` tells what was written."""
+    """One run of `tag`: iterate over `records(found)`; afterwards `writer` tells what was written.
 
-    def __init__(self, options: TagOptions, store: Store) -> None:
+    `places` are what the person named: no other run may write there at the same time.
+    """
+
+    def __init__(self, options: TagOptions, store: Store, places: Iterable[Place] = ()) -> None:
         self.options = options
         self.store = store
         self.model_path = checkpoint.resolve(options.model)
         self.meta = checkpoint.read_meta(self.model_path)
         self.model_hash = checkpoint.file_hash(self.model_path)
-        self.writer = GenreWriter(store, "tag", self.meta.name, options.writing)
+        self.writer = GenreWriter(store, "tag", self.meta.name, options.writing, places)
 
     def records(self, found: Iterable[Found]) -> Generator[Record, None, None]:
-        """A record for every file, in the order of `found`; a file is finished when its record comes."""
+        """A record for every file, in the order of `found`; a file is finished when its record comes.
+
+        BusyError, before anything is done, where another run writes in the same places.
+        """
         results = predict(map(self._prepare, found), self.model_path, self.options.engine)
         with contextlib.closing(results), self.writer:
+            if self.options.write:
+                self.writer.begin()
             for candidate, track in results:
-                yield self._finish(candidate, track)
+                # Until its record has been used: what is said of a file is what became of it.
+                with held_off():
+                    yield self._finish(candidate, track)
 
     # Before the model
 
