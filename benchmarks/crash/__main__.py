@@ -6,7 +6,8 @@
 
 Prints a table; `crash.json` in the folder tells every loss, leftover and untruth in words. Exits 1 if
 anything went wrong, the comparison with mutagen aside. Modes that need `strace`, or the right to mount, are
-there only where these are. "possible" counts the points of which `--kills` drew some.
+there only where these are. "possible" counts the points of which `--kills` drew some; "half written" the
+files that a stop of a write in place left so, with a whole copy beside them.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ HARMLESS = {"mutagen"}
 def table(results: dict[str, Findings]) -> str:
     """The findings for a person to read, as Markdown."""
     lines = [
-        "| mode | formats | possible | trials | kills | losses | leftovers | untruths |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| mode | formats | possible | trials | kills | half written | losses | leftovers | untruths |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for mode, found in results.items():
-        counts = (found.possible or "", found.trials, found.kills or "")
+        counts = (found.possible or "", found.trials, found.kills or "", found.halves or "")
         wrong = (len(found.losses), len(found.leftovers), len(found.untruths))
         lines.append(f"| {' | '.join(map(str, (mode, len(found.formats), *counts, *wrong)))} |")
     return "\n".join(lines)

@@ -23,12 +23,16 @@ GENRES = ("Rock", "Hip-Hop")
 
 @dataclass
 class Findings:
-    """What was tried in one mode and what went wrong; every line tells one thing."""
+    """What was tried in one mode and what went wrong; every line tells one thing.
+
+    `halves` are files found half written in place with a whole copy beside them, which is no loss.
+    """
 
     formats: set[str] = field(default_factory=set)
     possible: int = 0
     trials: int = 0
     kills: int = 0
+    halves: int = 0
     losses: list[str] = field(default_factory=list)
     leftovers: list[str] = field(default_factory=list)
     untruths: list[str] = field(default_factory=list)
@@ -139,6 +143,7 @@ class Bench:
             content = path.read_bytes() if path.is_file() else None
             if content not in (self.old[name], self.new[name]):
                 if self.in_place and self._has_whole_copy(name):
+                    findings.halves += 1
                     states[name] = None
                     continue
                 there = "gone" if content is None else f"{len(content)} bytes that are neither"

@@ -27,6 +27,8 @@ except ImportError:  # Windows
 
 BLOCK = 1 << 20
 PAGE = 1 << 12
+# Written at once: the crash harness stops between two, so it must not be the whole of a small file.
+PIECE = 1 << 14
 
 
 @contextmanager
@@ -147,5 +149,6 @@ def _read(file: BinaryIO, at: int, count: int) -> bytes:
 
 def _write(file: BinaryIO, at: int, content: bytes) -> None:
     file.seek(at)
-    while content:
-        content = content[file.write(content) :]
+    view = memoryview(content)
+    while view:
+        view = view[file.write(view[:PIECE]) :]
