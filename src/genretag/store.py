@@ -1,7 +1,7 @@
 """The one SQLite file: what is known of files and recordings (a cache), and the tables of the journal.
 
 What the cache loses in a crash is found again, so its rows wait in memory and are written some hundred at a
-time; the journal's are written at once.
+time, scores a few at a time; the journal's are written at once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from genretag.errors import FileError, StoreError
 
 FLUSH_ROWS = 500
 FLUSH_SECONDS = 1.0
-# What was analysed is dear: a kill must not cost more of it than this, and less where files are written.
+# What was analysed is dear: a kill must not cost more of it than one of these.
+FLUSH_SCORES = 4
 FLUSH_SCORES_SECONDS = 0.1
 
 
@@ -257,7 +258,11 @@ class Store:
     def _flush_when_due(self) -> None:
         waiting = len(self._files) + len(self._scores) + len(self._failures)
         patience = FLUSH_SCORES_SECONDS if self._scores else FLUSH_SECONDS
-        if waiting >= FLUSH_ROWS or time.monotonic() - self._flushed > patience:
+        if (
+            waiting >= FLUSH_ROWS
+            or len(self._scores) >= FLUSH_SCORES
+            or time.monotonic() - self._flushed > patience
+        ):
             self.flush()
 
     @contextmanager
