@@ -5,7 +5,7 @@
 
 A mutant differs in one place: a comparison or a boolean turned round, a number one higher, an `and` for an
 `or`, a statement left out. The tests of the module run on a copy of the package, in processes too. Prints a
-table, the mutants that no test noticed, and one JSON line. The sample is drawn by a seed and said.
+table and one JSON line, and on stderr the mutants that no test noticed. The sample is drawn by a seed.
 """
 
 from __future__ import annotations
@@ -72,42 +72,43 @@ class Mutant:
     after: str
 
 
-Change = Callable[[ast.AST], None]
+Change = Callable[[Any], None]
 
 
 def mutants(module: str, source: str) -> Iterator[tuple[Mutant, str]]:
     """Every mutant of a module and its source."""
     tree = ast.parse(source)
     for number, node in enumerate(ast.walk(tree)):
-        for change in _changes(node):
+        for told, change in _changes(node):
             changed = copy.deepcopy(tree)
             twin = next(islice(ast.walk(changed), number, None))
-            before = ast.unparse(twin)
             change(twin)
             text = ast.unparse(ast.fix_missing_locations(changed))
-            yield Mutant(module, getattr(node, "lineno", 0), before, ast.unparse(twin)), text
+            after = ast.unparse(twin) if told is node else "left out"
+            yield Mutant(module, getattr(told, "lineno", 0), ast.unparse(told), after), text
 
 
-def _changes(node: ast.AST) -> Iterator[Change]:
+def _changes(node: ast.AST) -> Iterator[tuple[ast.AST, Change]]:
+    """What can be done to a node, and the part of it that this concerns."""
     if isinstance(node, ast.Compare):
-        yield lambda twin: _turn(twin.ops, 0)  # type: ignore[attr-defined]
+        yield node, lambda twin: _turn(twin.ops)
     elif isinstance(node, ast.BoolOp | ast.BinOp) and type(node.op) in TURNED:
-        yield lambda twin: setattr(twin, "op", TURNED[type(twin.op)]())  # type: ignore[attr-defined]
+        yield node, lambda twin: setattr(twin, "op", TURNED[type(twin.op)]())
     elif isinstance(node, ast.Constant) and type(node.value) in (int, bool):
-        yield lambda twin: setattr(twin, "value", _other(twin.value))  # type: ignore[attr-defined]
+        yield node, lambda twin: setattr(twin, "value", _other(twin.value))
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-        yield lambda twin: setattr(twin, "op", ast.UAdd())
+        yield node, lambda twin: setattr(twin, "operand", ast.UnaryOp(ast.Not(), twin.operand))
     elif isinstance(node, ast.FunctionDef | ast.If | ast.With | ast.Try | ast.For | ast.While):
         for number, statement in enumerate(node.body):
-            # Words and definitions are not what a test is to notice.
-            if isinstance(statement, ast.Expr | ast.Assign | ast.AugAssign | ast.Raise | ast.Return) and not (
+            # Without its names nothing works, and words are not what a test is to notice.
+            if isinstance(statement, ast.Expr | ast.AugAssign | ast.Raise | ast.Return) and not (
                 isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant | ast.Yield)
             ):
-                yield partial(_leave_out, number=number)
+                yield statement, partial(_leave_out, number=number)
 
 
-def _turn(operators: list[ast.cmpop], number: int) -> None:
-    operators[number] = TURNED[type(operators[number])]()  # type: ignore[assignment]
+def _turn(operators: list[Any]) -> None:
+    operators[0] = TURNED[type(operators[0])]()
 
 
 def _other(value: int) -> int:
@@ -151,7 +152,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=3600.0, help="stop drawing after this time")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
-    begun, found = time.monotonic(), []
+    begun = time.monotonic()
+    found: list[dict[str, Any]] = []
     print("| module | possible | tried | survived |\n| --- | ---: | ---: | ---: |", flush=True)
     with tempfile.TemporaryDirectory() as name:
         package = Path(name)
@@ -171,13 +173,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 tried += 1
                 if survives(mutant, text, package, TESTS[module]):
                     survivors.append(mutant)
-            found.append(
-                {"module": module, "possible": len(possible), "tried": tried, "survivors": survivors}
-            )
+            row = {"module": module, "possible": len(possible), "tried": tried}
+            found.append(row | {"survivors": [asdict(mutant) for mutant in survivors]})
             print(f"| {module} | {len(possible)} | {tried} | {len(survivors)} |", flush=True)
-    for mutant in (mutant for row in found for mutant in row["survivors"]):
-        print(f"{mutant.module}:{mutant.line}: {_short(mutant.before)}  ->  {_short(mutant.after)}")
-    print(json.dumps([row | {"survivors": [asdict(mutant) for mutant in row["survivors"]]} for row in found]))
+            for mutant in survivors:
+                told = f"{_short(mutant.before)}  ->  {_short(mutant.after)}"
+                print(f"{mutant.module}:{mutant.line}: {told}", file=sys.stderr, flush=True)
+    print(json.dumps(found))
     return 0
 
 
