@@ -52,6 +52,8 @@ class GenreWriter:
         self._model = model
         self._places = places
         self._run = ExitStack()
+        # States of files with several names before and after: the next name was looked at before.
+        self._rewritten: dict[FileKey, FileKey] = {}
 
     def __enter__(self) -> GenreWriter:
         return self
@@ -84,7 +86,7 @@ class GenreWriter:
             path,
             edit,
             check,
-            expected=key,
+            expected=self._rewritten.get(key, key),
             change=change,
             journal=self.journal,
             run_id=self.begin(),
@@ -93,6 +95,8 @@ class GenreWriter:
         )
         if outcome.links_broken:
             self.links_broken.append(path)
+        if options.in_place and outcome.changed and path.stat().st_nlink > 1:
+            self._rewritten[key] = outcome.key
         self._store.remember_file(
             outcome.key, path, KnownFile(known.audio_id, state.format, taggable=True, genres=stored)
         )
