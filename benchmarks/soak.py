@@ -6,7 +6,7 @@
 The library holds small files of every format that genretag writes. Rounds run in this process, so that
 whatever grows is seen; kills and company are processes of their own. At every return to the start each file
 must be the one of before by SHA-256, and nothing may be left beside it. Prints a table and one JSON line; 1
-where a file differs, something is left over, or memory, descriptors or threads grew after the first tenth.
+where a file differs, something is left over, or memory, descriptors or threads grew once all was warm.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ MAPS = ("", '[rename]\nRock = "Rock Music"\n')
 FOLDERS = 4
 MODEL = ("--model", "musicnn-msd", "--threshold", "0", "--top", "2")
 COUNTED = ("commands", "kills", "refusals")
+WARM_ROUNDS = 12
 MAX_GROWTH = 24 << 20
 """Bytes that the memory may grow by: allocators keep some, a leak over hundreds of rounds is more."""
 
@@ -162,9 +163,18 @@ class Soak:
         descriptors = len(os.listdir("/proc/self/fd"))
         self.looks.append(Look(minutes, rounds, memory, descriptors, threading.active_count(), store))
 
+    @property
+    def warm(self) -> int:
+        """The look from which on nothing may grow: after a tenth of the time and three rounds of each kind.
+
+        By then what is loaded and filled once is there; the memory of a model that is loaded anew each time
+        settles at the third.
+        """
+        return max(0, min(max(len(self.looks) // 10, WARM_ROUNDS), len(self.looks) - 2))
+
     def judge_growth(self) -> None:
-        """Flat after the first tenth: what is loaded and filled once is there by then."""
-        first, last = self.looks[len(self.looks) // 10], self.looks[-1]
+        """Flat from there on."""
+        first, last = self.looks[self.warm], self.looks[-1]
         if last.memory - first.memory > MAX_GROWTH:
             self.wrong.append(f"memory grew by {(last.memory - first.memory) >> 20} MiB")
         if last.descriptors > first.descriptors or last.threads > first.threads:
@@ -192,6 +202,7 @@ def soak(folder: Path, minutes: float, seed: int = 0) -> dict[str, Any]:
     work.judge_growth()
     looks = [asdict(look) for look in work.looks]
     facts = {"files": len(work.before), "rounds": rounds, **work.counts, "wrong": work.wrong, "looks": looks}
+    facts["warm"] = work.warm
     shutil.rmtree(music)
     return facts
 
@@ -226,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         found = soak(folder.absolute(), options.minutes, options.seed)
     print_table(found)
-    found["looks"] = [found["looks"][len(found["looks"]) // 10], found["looks"][-1]]
+    found["looks"] = [found["looks"][found.pop("warm")], found["looks"][-1]]
     print(json.dumps(found))
     return int(bool(found["wrong"]))
 

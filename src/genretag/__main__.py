@@ -24,12 +24,12 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:  # before or after the command itself
         sys.stderr.write("genretag: interrupted\n")
         code = INTERRUPTED
-    except OSError:
-        # A closed terminal: nobody is left to tell.
-        if not interruption.seen():
+    except OSError as error:
+        # A closed terminal: nobody is left to tell. It can show before its signal comes.
+        if not interruption.seen() and (error.filename is not None or error.errno != errno.EIO):
             raise
         _silence()
-        code = INTERRUPTED
+        code = SOME_FAILED
     interruption.leaving()
     sys.exit(interruption.exit_code(code))
 

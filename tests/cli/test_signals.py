@@ -21,15 +21,16 @@ from genretag.store import Store
 from genretag.tagging import tags
 from sounds import make_sound
 
+FILES = 40
 LINE = "; what was finished is kept, and the same command goes on from here\n"
 
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Path:
-    """A plan for 30 files, long enough that a signal comes in the middle."""
+    """A plan for 40 files; what is said of them does not fit into a small pipe that nobody reads."""
     (tmp_path / "music").mkdir()
     song = make_sound(tmp_path / "music" / "00.mp3", 0.5).read_bytes()
-    paths = [tmp_path / "music" / f"{number:02}.mp3" for number in range(30)]
+    paths = [tmp_path / "music" / f"{number:02}.mp3" for number in range(FILES)]
     for path in paths:
         path.write_bytes(song)
     plan = tmp_path / "plan.jsonl"
@@ -42,11 +43,12 @@ def written(plan: Path) -> list[Path]:
 
 
 def begun(*arguments: object) -> subprocess.Popen[str]:
-    """The command line, when its first file is written."""
+    """The command line, when its first file is written; it cannot end before it is read on."""
     pipe = subprocess.PIPE
     process = subprocess.Popen(command_line(*arguments), text=True, stdout=pipe, stderr=pipe, bufsize=1)
     assert process.stdout is not None
-    assert '"written"' in process.stdout.readline()
+    fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+    assert '"status": "' in process.stdout.readline()
     return process
 
 
@@ -59,7 +61,7 @@ def test_the_first_signal_finishes_the_file_under_way_and_says_what_was_done(
     out, err = process.communicate(timeout=30)
     assert process.returncode == code
     count = 1 + out.count('"written"')
-    assert 1 <= count < 30
+    assert 1 <= count < FILES
     files = "1 file" if count == 1 else f"{count} files"
     assert err == f"genretag: interrupted: {files} done ({count} written){LINE}"
     assert len(written(plan)) == count, "what it said is what it did"
@@ -67,17 +69,15 @@ def test_the_first_signal_finishes_the_file_under_way_and_says_what_was_done(
         (run,) = Journal(store).runs()
     assert (run.status, run.written, run.failed) == ("interrupted", count, 0)
     assert in_own_process("apply", "--quiet", plan).code == 0
-    assert len(written(plan)) == 30
+    assert len(written(plan)) == FILES
     undone = in_own_process("undo", "2")
     assert undone.code == 0
-    assert f"{30 - count} undone" in undone.err
+    assert f"{FILES - count} undone" in undone.err
 
 
 def test_an_undo_can_be_interrupted_too(plan: Path) -> None:
     assert in_own_process("apply", "--quiet", plan).code == 0
-    process = subprocess.Popen(command_line("undo", "--json"), text=True, stdout=-1, stderr=-1, bufsize=1)
-    assert process.stdout is not None
-    process.stdout.readline()
+    process = begun("undo", "--json")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -136,7 +136,7 @@ def test_what_is_ignored_stays_ignored(plan: Path) -> None:
     process.send_signal(signal.SIGHUP)
     process.communicate(timeout=30)
     assert process.returncode == 0
-    assert len(written(plan)) == 30
+    assert len(written(plan)) == FILES
 
 
 def wait_until_it_listens(process: subprocess.Popen[str]) -> None:
@@ -166,7 +166,7 @@ def test_at_any_moment_it_ends_in_a_line_and_goes_on(plan: Path, seed: int) -> N
     assert err.count("\n") <= 2
     again = in_own_process("apply", "--quiet", plan)
     assert again.code == 0
-    assert len(written(plan)) == 30
+    assert len(written(plan)) == FILES
     assert not list(plan.parent.rglob(".genretag-*"))
 
 
@@ -185,9 +185,10 @@ def test_a_closed_terminal_ends_it_in_good_order(plan: Path) -> None:
     while len(written(plan)) < 2:
         time.sleep(0.01)
     os.close(ours)
-    assert process.wait(30) == 129
+    # The end of the terminal can be met in writing, before the signal comes.
+    assert process.wait(30) in (129, 1)
     with Store.open() as store:
         (run,) = Journal(store).runs()
     assert run.status == "interrupted"
-    assert 2 <= run.written < 30
+    assert 2 <= run.written < FILES
     assert not list(plan.parent.rglob(".genretag-*"))

@@ -244,6 +244,36 @@ def test_what_others_did_to_a_half_written_file_is_not_overwritten(store: Store,
         assert str(kept) in sentence
 
 
+def test_a_stop_after_the_last_byte_counts_as_written(store: Store, half: Any) -> None:
+    song, copy, before, after = half
+    song.write_bytes(after)
+    copy.unlink()
+    assert "had been written whole" in recover(store)[-1]
+    assert settled(store).state == "done"
+    assert [record.how for record in undo_run(store, 1)] == ["bytes"]
+    assert song.read_bytes() == before
+
+
+def test_a_copy_that_cannot_be_removed_is_named(store: Store, half: Any) -> None:
+    song, copy, _, after = half
+    song.write_bytes(after)
+    copy.unlink()
+    copy.mkdir()
+    assert recover(store)[-1].startswith(f"{copy}: ")
+    copy.rmdir()
+    assert "had been written whole" in recover(store)[-1]
+
+
+def test_without_a_way_to_the_old_bytes_the_copy_is_kept(store: Store, half: Any) -> None:
+    song, copy, _, after = half
+    content = song.read_bytes()
+    with store.transaction() as connection:
+        connection.execute("UPDATE writes SET delta = NULL")
+    assert "is kept as" in recover(store)[-1]
+    assert song.read_bytes() == content
+    assert copy.with_name(copy.name.removeprefix(".")).read_bytes() == after
+
+
 def test_what_cannot_be_finished_now_waits_with_its_copy(store: Store, half: Any) -> None:
     song, copy, _, after = half
     with song.open("rb") as theirs:
