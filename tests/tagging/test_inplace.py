@@ -254,12 +254,12 @@ def test_a_stop_after_the_last_byte_counts_as_written(store: Store, half: Any) -
     assert song.read_bytes() == before
 
 
-def test_a_copy_that_cannot_be_removed_is_named(store: Store, half: Any) -> None:
+def test_a_copy_that_cannot_be_removed_in_place_is_named(store: Store, half: Any) -> None:
     song, copy, _, after = half
     song.write_bytes(after)
     copy.unlink()
     copy.mkdir()
-    assert recover(store)[-1].startswith(f"{copy}: ")
+    assert f"its whole copy is {copy}; make both writable" in recover(store)[-1]
     copy.rmdir()
     assert "had been written whole" in recover(store)[-1]
 
@@ -279,7 +279,7 @@ def test_what_cannot_be_finished_now_waits_with_its_copy(store: Store, half: Any
     with song.open("rb") as theirs:
         fcntl.flock(theirs, fcntl.LOCK_EX)
         for _ in range(2):
-            assert "cannot be finished now" in recover(store)[-1]
+            assert "cannot be set right now" in recover(store)[-1]
             assert copy.read_bytes() == after
     assert "it is whole now" in recover(store)[-1]
     assert song.read_bytes() == after

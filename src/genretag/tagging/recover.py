@@ -61,44 +61,47 @@ def _settle(journal: Journal, write: Write) -> str:
 
 def _settle_in_place(journal: Journal, write: Write) -> str:
     """A file that was being changed itself: as it was, whole, or to be finished from its whole copy."""
-    path, run = write.path, f"run {write.run_id} was interrupted"
-    content, copy = _content(path), _content(write.temp)
-    finished = ""
-    if content not in (write.before_hash, write.after_hash):
-        if content is None and copy == write.after_hash:
-            return _keep_copy(journal, write)
-        if copy != write.after_hash:
-            journal.abandoned(write.id, "changed")
-            return (
-                f"{path}: is neither what it was nor what it was to become when {run}, and the copy beside "
-                "it is gone; look whether it plays, and fetch it from a backup if not"
-            )
-        try:
-            with taken(path, path):
-                if not _is_half(journal, write):
-                    return _keep_copy(journal, write)
-                finished = "half "
-                write_into(path, write.temp)
-        except (OSError, WriteError) as error:
-            return (
-                f"{path}: was half written when {run} and cannot be finished now ({error}); its whole copy "
-                f"is {write.temp}; make it writable or free some space, and start genretag again"
-            )
-        content = write.after_hash
-    elif content == write.after_hash:
-        sync_file(path)
-    if not _remove(write.temp):
+    run = f"run {write.run_id} was interrupted"
+    try:
+        if _content(write.path) not in (write.before_hash, write.after_hash):
+            return _finish_half(journal, write, run)
+        if _content(write.path) == write.after_hash:
+            sync_file(write.path)
+            return _end_in_place(journal, write, f"had been written whole when {run}", written=True)
+        return _end_in_place(journal, write, f"was left as it was when {run}", written=False)
+    except (OSError, WriteError) as error:
+        reason = getattr(error, "strerror", None) or error
         return (
-            f"{write.temp}: a temporary copy that an interrupted run left behind cannot be removed; delete it"
+            f"{write.path}: cannot be set right now after {run} ({reason}); its whole copy is {write.temp}; "
+            "make both writable or free some space, and start genretag again"
         )
-    sync_folder(path.parent)
-    if content == write.before_hash:
+
+
+def _finish_half(journal: Journal, write: Write, run: str) -> str:
+    if _content(write.temp) != write.after_hash:
+        journal.abandoned(write.id, "changed")
+        return (
+            f"{write.path}: is neither what it was nor what it was to become when {run}, and the copy beside "
+            "it is gone; look whether it plays, and fetch it from a backup if not"
+        )
+    if not write.path.is_file():
+        return _keep_copy(journal, write, run)
+    with taken(write.path, write.path):
+        if not _is_half(journal, write):
+            return _keep_copy(journal, write, run)
+        write_into(write.path, write.temp)
+    return _end_in_place(journal, write, f"was half written when {run}; it is whole now", written=True)
+
+
+def _end_in_place(journal: Journal, write: Write, words: str, *, written: bool) -> str:
+    if write.temp.name.startswith(TEMP_PREFIX):
+        write.temp.unlink(missing_ok=True)
+    sync_folder(write.path.parent)
+    if written:
+        journal.done(write.id)
+    else:
         journal.abandoned(write.id, "interrupted")
-        return f"{path}: was left as it was when {run}"
-    journal.done(write.id)
-    if finished:
-        return f"{path}: was half written when {run}; it is whole now"
-    return f"{path}: had been written whole when {run}"
+    return f"{write.path}: {words}"
 
 
 def _is_half(journal: Journal, write: Write) -> bool:
@@ -108,14 +111,14 @@ def _is_half(journal: Journal, write: Write) -> bool:
     return is_half_written(write.path, write.temp, delta, write.before_hash)
 
 
-def _keep_copy(journal: Journal, write: Write) -> str:
+def _keep_copy(journal: Journal, write: Write, run: str) -> str:
     kept = write.temp.with_name(write.temp.name.removeprefix("."))
     os.replace(write.temp, kept)
     sync_folder(kept.parent)
     journal.abandoned(write.id, "changed")
     return (
-        f"{write.path}: was being written when run {write.run_id} was interrupted, and others have changed "
-        f"or moved it since; the whole tagged copy is kept as {kept}"
+        f"{write.path}: was being written when {run}, and others have changed or moved it since; the whole "
+        f"tagged copy is kept as {kept}"
     )
 
 
