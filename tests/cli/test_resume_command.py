@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from command import command_line, in_own_process
+from command import Command, command_line
 from genretag.tagging import tags
 from sounds import make_sound
 
@@ -31,7 +31,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("number", "whom"), [(signal.SIGKILL, "it"), (signal.SIGHUP, "its group")])
-def test_what_was_heard_before_a_stop_is_not_heard_again(folder: Path, number: int, whom: str) -> None:
+def test_what_was_heard_before_a_stop_is_not_heard_again(
+    genretag: Command, folder: Path, number: int, whom: str
+) -> None:
     line = command_line("tag", "-n", "--json", *SURE, folder)
     process = subprocess.Popen(line, stdout=subprocess.PIPE, start_new_session=True)
     assert process.stdout is not None
@@ -39,7 +41,7 @@ def test_what_was_heard_before_a_stop_is_not_heard_again(folder: Path, number: i
         process.stdout.readline()
     (os.kill if whom == "it" else os.killpg)(process.pid, number)
     process.communicate(timeout=30)
-    again = in_own_process("tag", "-n", "--json", *SURE, folder)
+    again = genretag("tag", "-n", "--json", *SURE, folder)
     assert again.code == 0, "no file may count as failed because its worker was stopped"
     known = [record["seconds"] == 0 for record in again.records]
     assert len(known) == FILES
@@ -47,14 +49,14 @@ def test_what_was_heard_before_a_stop_is_not_heard_again(folder: Path, number: i
     assert not all(known), "all was heard before the stop: the test tests nothing"
 
 
-def test_what_was_written_before_a_kill_is_not_even_opened(folder: Path) -> None:
+def test_what_was_written_before_a_kill_is_not_even_opened(genretag: Command, folder: Path) -> None:
     process = subprocess.Popen(command_line("tag", "--json", *SURE, folder), stdout=subprocess.PIPE)
     assert process.stdout is not None
     for _ in range(HEARD):
         process.stdout.readline()
     process.kill()
     process.communicate(timeout=30)
-    again = in_own_process("tag", "--json", *SURE, "--existing", "replace", folder)
+    again = genretag("tag", "--json", *SURE, "--existing", "replace", folder)
     assert again.code == 0
     statuses = [(record["status"], record["seconds"]) for record in again.records]
     assert statuses[:HEARD] == [("unchanged", 0.0)] * HEARD
@@ -73,7 +75,7 @@ with open(sys.argv[1], "rb") as file:
 """
 
 
-def test_a_player_hears_the_old_file_to_its_end(tmp_path: Path) -> None:
+def test_a_player_hears_the_old_file_to_its_end(genretag: Command, tmp_path: Path) -> None:
     song, plan = make_sound(tmp_path / "song.mp3", 2.0), tmp_path / "plan"
     plan.write_text(json.dumps({"path": str(song), "genres": ["Rock"]}))
     before = hashlib.sha256(song.read_bytes()).hexdigest()
@@ -83,7 +85,7 @@ def test_a_player_hears_the_old_file_to_its_end(tmp_path: Path) -> None:
     )
     assert player.stdout is not None
     player.stdout.readline()
-    assert in_own_process("apply", plan).code == 0
+    assert genretag("apply", plan).code == 0
     assert tags.read(song).genres == ("Rock",)
     out, _ = player.communicate("go on\n", timeout=30)
     assert json.loads(out) == [before, before]
