@@ -200,7 +200,8 @@ def record(start: Starter, log: Path, kill: Boundary | None = None) -> list[Call
     if kill is not None:
         options += ["-e", f"inject={kill.name}:signal=SIGKILL:when={kill.number}"]
     ended = processes.traced(start, options, log)
-    assert ended.code == (0 if kill is None else -9), ended.output
+    # How often a call is made can differ by one between runs: then the run comes to its end.
+    assert ended.code == 0 or (kill is not None and ended.killed), ended.output
     calls = [call for line in log.read_text().splitlines() if (call := _parse(line)) is not None]
     log.unlink()
     return calls
