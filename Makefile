@@ -8,7 +8,7 @@ ARGS   ?=
 DATA   ?= ../shared/data/gtzan
 MADE   ?= build/weights
 
-.PHONY: install tag test lint types unit weights clean
+.PHONY: install tag test lint types unit coverage weights clean
 
 # A CPU-only build of torch already on the machine is kept; nothing newer is pulled in over it.
 $(VENV)/.installed: pyproject.toml
@@ -34,6 +34,17 @@ unit: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 test: lint types unit
+
+# Lines of what writes into files that the tests of it run, their processes too.
+CORE_TESTS = tests/tagging tests/cli/test_tag_command.py tests/cli/test_apply_command.py \
+  tests/cli/test_one_run_at_a_time.py tests/cli/test_signals.py tests/cli/test_resume_command.py \
+  tests/test_store.py tests/test_journal.py tests/test_places.py
+
+coverage: $(VENV)/.installed
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -p no:xdist $(CORE_TESTS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 TAGGRAMS = $(DATA)/musicnn_msd_taggram_train.npz
 

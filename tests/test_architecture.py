@@ -23,6 +23,7 @@ FLOORS = (
     {"checkpoint"},
     {"journal"},
     {"store"},
+    {"database", "places", "interruption"},
     {"labels"},
     {"files", "escapes"},
     {"errors"},
@@ -35,7 +36,7 @@ ONLY_USER = {
         "tagging/tags.py",
         *(f"tagging/formats/{name}.py" for name in ("asf", "comments", "id3", "mp4", "tcon")),
     ),
-    "sqlite3": ("store.py", "journal.py"),
+    "sqlite3": ("database.py", "store.py", "journal.py"),
 }
 
 

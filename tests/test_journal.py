@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from genretag.errors import StoreError, WriteError
+from genretag.errors import BusyError, StoreError, WriteError
 from genretag.journal import Change, Journal
+from genretag.places import places_named
 from genretag.store import Store
 
 CHANGE = Change("audio", "mp3", '{"raw": 1}', ("Old",), ("New", "Genre"))
@@ -65,6 +66,26 @@ def test_locks_of_runs_that_never_got_a_row_are_removed(store: Store, journal: J
         assert not forgotten.exists()
         assert len(list(forgotten.parent.iterdir())) == 1, "the lock of the run that goes on stays"
     assert list(forgotten.parent.iterdir()) == []
+
+
+def test_a_run_meets_only_those_alive_in_its_places(store: Store, journal: Journal, tmp_path: Path) -> None:
+    music, others = (places_named([tmp_path / name]) for name in ("music", "others"))
+    with journal.run("tag", None, music):
+        with pytest.raises(BusyError, match=f"process {os.getpid()} .genretag tag. has been"):
+            journal.run("undo", None, music).__enter__()
+        with journal.run("apply", None, others), journal.run("apply", None):
+            pass
+        assert len(list((store.folder / "runs").iterdir())) == 1, "who was refused leaves no lock"
+        with store.transaction() as connection:
+            connection.execute("UPDATE runs SET host = 'cellar', started = 1000000")
+        with pytest.raises(BusyError, match=r" on cellar .* since 1970-01-1\d \d\d:\d\d; wait"):
+            journal.run("undo", None, music).__enter__()
+    with journal.run("tag", None, music) as first:
+        write(journal, first, tmp_path / "music" / "song.mp3")
+    with store.transaction() as connection:
+        connection.execute("UPDATE runs SET status = 'running'")
+    with journal.run("tag", None, music):
+        pass
 
 
 def test_where_nothing_can_be_locked_no_run_begins(store: Store, journal: Journal) -> None:
@@ -175,6 +196,7 @@ CHILD = """
 import sys, time
 from pathlib import Path
 from genretag.journal import Change, Journal
+from genretag.places import places_named
 from genretag.store import Store
 journal = Journal(Store.open())
 with journal.run("tag", None) as run_id:

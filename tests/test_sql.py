@@ -33,8 +33,10 @@ class Constants:
                 return self.holds(left)
             case ast.BinOp(left=left, op=ast.Add(), right=right):
                 return self.holds(left) and self.holds(right)
-            case ast.Subscript(value=value):
+            case ast.Subscript(value=value) | ast.GeneratorExp(elt=value):
                 return self.holds(value)
+            case ast.Dict(values=values):
+                return all(map(self.holds, values))
             case ast.Call(func=ast.Attribute(value=value, attr="join" | "split"), args=arguments):
                 return self.holds(value) and all(map(self.holds, arguments))
             case ast.Call(func=ast.Name(id=name)):

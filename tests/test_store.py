@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 import genretag.store
+from genretag.database import FILE_NAME
 from genretag.errors import FileError, StoreError
-from genretag.store import FILE_NAME, CachedScores, FileKey, KnownFile, Store, home
+from genretag.store import CachedScores, FileKey, KnownFile, Store, home
 
 KEY = FileKey(device=7, inode=8, size=9, mtime_ns=10)
 JAZZ = KnownFile("audio", "mp3", True, ("Jazz", "Hip-Hop"))
@@ -282,3 +283,47 @@ def test_nobody_else_can_read_a_new_store(tmp_path: Path) -> None:
     assert modes.keys() >= {"new", "store", "genretag.sqlite3", "genretag.sqlite3-wal"}
     assert modes["new"] == modes["store"] == 0o700
     assert {mode for name, mode in modes.items() if name.startswith("genretag.sqlite3")} == {0o600}
+
+
+def test_a_store_of_the_version_before_is_brought_up_to_date(tmp_path: Path) -> None:
+    with Store.open(tmp_path) as store:
+        store.remember_file(KEY, tmp_path / "song.mp3", JAZZ)
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+    connection.executescript(
+        "".join(f"ALTER TABLE runs DROP COLUMN {name};" for name in ("process", "host", "places"))
+        + "ALTER TABLE writes DROP COLUMN in_place; PRAGMA user_version = 1;"
+        "INSERT INTO runs VALUES (1, 'tag', 'm', '0.1', 'lock', 1.0, 2.0, 'done');"
+        "INSERT INTO writes VALUES (1, 1, x'2f', x'2f', 'a', 'mp3', x'', '[]', '[]', 5, 'done', NULL, NULL, "
+        "NULL, NULL, NULL, NULL, NULL)"
+    )
+    connection.close()
+    for _ in range(2):
+        with Store.open(tmp_path) as store:
+            assert store.warning is None
+            assert store.known_file(KEY) == JAZZ
+            assert store.rows("SELECT status, places FROM runs") == [("done", None)]
+            assert store.rows("SELECT state, in_place FROM writes") == [("done", 0)]
+
+
+def test_a_kill_loses_the_scores_of_three_recordings_at_most(tmp_path: Path) -> None:
+    scores = CachedScores(np.zeros(3, np.float32), 1, 2.0)
+    with Store.open(tmp_path) as store, Store.open(tmp_path) as other:
+        for number in range(10):
+            store.remember_scores(f"audio {number}", "model", "fast", scores)
+            (there,) = other.row("SELECT count(*) FROM scores")
+            assert number + 1 - there < 4
+        store.remember_scores("written", "model", "fast", scores)
+        with store.transaction():
+            pass
+        assert other.cached_scores("written", "model", "fast") is not None, "it goes with every write"
+
+
+def test_what_waits_survives_a_transaction_that_fails(tmp_path: Path) -> None:
+    with Store.open(tmp_path) as store, Store.open(tmp_path) as other:
+        store.remember_file(KEY, tmp_path / "song.mp3", JAZZ)
+        store.remember_file(KEY, tmp_path / "song.mp3", JAZZ)
+        with pytest.raises(ZeroDivisionError), store.transaction():
+            raise ZeroDivisionError
+        assert store.known_file(KEY) == JAZZ
+        store.flush()
+        assert other.known_file(KEY) == JAZZ

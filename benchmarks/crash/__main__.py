@@ -2,10 +2,12 @@
 
     python -m benchmarks.crash --kills 2000 --out crash
     python -m benchmarks.crash --kills 200 --only kill-syscall --only power-cut --out crash
+    python -m benchmarks.crash --kills 200 --only kill-syscall --in-place --out crash
 
 Prints a table; `crash.json` in the folder tells every loss, leftover and untruth in words. Exits 1 if
 anything went wrong, the comparison with mutagen aside. Modes that need `strace`, or the right to mount, are
-there only where these are. "possible" counts the points of which `--kills` drew some.
+there only where these are. "possible" counts the points of which `--kills` drew some; "half written" the
+files that a stop of a write in place left so, with a whole copy beside them.
 """
 
 from __future__ import annotations
@@ -29,11 +31,11 @@ HARMLESS = {"mutagen"}
 def table(results: dict[str, Findings]) -> str:
     """The findings for a person to read, as Markdown."""
     lines = [
-        "| mode | formats | possible | trials | kills | losses | leftovers | untruths |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| mode | formats | possible | trials | kills | half written | losses | leftovers | untruths |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for mode, found in results.items():
-        counts = (found.possible or "", found.trials, found.kills or "")
+        counts = (found.possible or "", found.trials, found.kills or "", found.halves or "")
         wrong = (len(found.losses), len(found.leftovers), len(found.untruths))
         lines.append(f"| {' | '.join(map(str, (mode, len(found.formats), *counts, *wrong)))} |")
     return "\n".join(lines)
@@ -55,11 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", action="append", choices=sorted(modes), help="this mode (repeatable)")
     parser.add_argument("--formats", nargs="+", help="only specimens whose names begin so, such as flac")
+    parser.add_argument("--in-place", action="store_true", help="change the files themselves")
     parser.add_argument("--out", type=Path, required=True, help="folder for the trials and crash.json")
     options = parser.parse_args(arguments)
     out = options.out.absolute()
     out.mkdir(parents=True, exist_ok=True)
-    bench = Bench(out, _chosen(specimens.make(out), options.formats))
+    bench = Bench(out, _chosen(specimens.make(out), options.formats), in_place=options.in_place)
     results = {}
     for mode in options.only or modes:
         begun = time.monotonic()

@@ -10,17 +10,17 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from itertools import count, cycle, islice
+from itertools import count, cycle, islice, product
 from pathlib import Path
 
 from benchmarks import sounds
 from benchmarks.crash import processes
 from benchmarks.crash.judge import GENRES, Bench, Findings
 from benchmarks.crash.kills import Mode, operations
-from benchmarks.crash.processes import READING, REPLACEMENT, Boundary
+from benchmarks.crash.processes import READING, Boundary
 from genretag.audio.payload import payload_digest
 from genretag.tagging import tags
 
@@ -62,7 +62,8 @@ def full_disk(bench: Bench, trials: int, chance: random.Random) -> Findings:
     """Music and store on a file system with less room than the copy and the journal need."""
     findings = Findings()
     with _small_disk(bench.home.parent / "disk") as disk:
-        small = Bench(disk / "bench", {name: c for name, c in bench.old.items() if len(c) < DISK // 60})
+        few = {name: content for name, content in bench.old.items() if len(content) < DISK // 60}
+        small = Bench(disk / "bench", few, in_place=bench.in_place)
         for _ in range(trials):
             names = chance.sample(sorted(small.old), min(3, len(small.old)))
             operation = operations(small, names)[chance.randrange(2)]
@@ -83,7 +84,7 @@ def read_only(bench: Bench, trials: int, chance: random.Random) -> Findings:
     findings = Findings()
     with _small_disk(bench.home.parent / "disk") as disk:
         few = dict(chance.sample(sorted(bench.old.items()), min(12, len(bench.old))))
-        other = Bench(bench.home.parent, few, disk / "music")
+        other = Bench(bench.home.parent, few, disk / "music", in_place=bench.in_place)
         for turn, name in enumerate(islice(cycle(few), trials)):
             other.fresh([name])
             number = 1 + chance.randrange(len(processes.list_calls(other.home, other.apply)))
@@ -131,8 +132,9 @@ def _meddled(
         bench.fresh([name])
         calls = processes.list_calls(bench.home, bench.apply)
         # Every other time at the last moment.
-        last = findings.trials % 2
-        number = 1 + (calls.index(REPLACEMENT) if last else chance.randrange(len(calls)))
+        last, moment = findings.trials % 2, calls.index(bench.replacement)
+        # In place nobody is kept from writing at the same time: only who comes before it begins is seen.
+        number = 1 + (moment if last else chance.randrange(moment if bench.in_place else len(calls)))
         bench.fresh([name])
         sounds.encode(sounds.tune(11, 0.7), theirs, name.split()[0])
         sound = payload_digest(theirs)
@@ -155,42 +157,64 @@ def _meddled(
 def two_at_once(bench: Bench, trials: int, chance: random.Random) -> Findings:
     """Two runs with different genres over the same files, from both ends; of every third pair one is killed.
 
-    Each file must hold one of the two plans' genres or its old ones, as the journal says, and go back.
+    With one store only one of them may be at work: the other starts nothing and says why, or comes after it.
+    With two stores, as two people on one share have, they race. Each file must hold one of the two plans'
+    genres or its old ones, as a journal says, and go back.
     """
     findings = Findings()
-    second = bench.home.with_name("second.jsonl")
+    plan, other_home = bench.home.with_name("second.jsonl"), bench.home.with_name("home2")
     while findings.trials < trials:
         names = chance.sample(sorted(bench.old), min(4, len(bench.old)))
         bench.fresh(names)
-        bench.write_plan(second, OTHERS, backwards=True)
-        running = [bench.starter(bench.apply)(None), bench.starter((*bench.apply[:-1], str(second)))(None)]
+        shutil.rmtree(other_home, ignore_errors=True)
+        bench.write_plan(plan, OTHERS, backwards=True)
+        shared = findings.trials % 2 == 0
+        homes = (bench.home, bench.home if shared else other_home)
+        in_place = ["--in-place"] * (bench.in_place or chance.random() < 0.25)
+        second = processes.starter(
+            homes[1], ("apply", "--quiet", "--under", str(bench.music), *in_place, str(plan))
+        )
+        running = [bench.starter(bench.apply)(None), second(None)]
         if findings.trials % 3 == 0:
             time.sleep(chance.uniform(0, 0.05))
             os.kill(running[0].pid, signal.SIGKILL)
-        what = f"two at once, {', '.join(names)}"
+        what = f"two at once with {'one store' if shared else 'two stores'}, {', '.join(names)}"
         for process in running:
             ended = process.wait()
             findings.kills += ended.killed
             _judge_words(ended, what, findings)
+            if ended.code == 2 and not (shared and "has been writing there since" in ended.output):
+                findings.untruths.append(f"{what}: refused without need: {ended.output[-300:]}")
         findings.trials += 1
         findings.formats |= {name.split()[0] for name in names}
-        processes.run(bench.home, *bench.history)
-        last = bench.last_written()
-        for name in names:
-            content = (bench.music / name).read_bytes()
-            as_journalled = last[name] == hashlib.sha256(content).digest() if name in last else None
-            if as_journalled is False or (as_journalled is None and content != bench.old[name]):
-                findings.untruths.append(f"{what}: the journal does not know {name} as it is")
-            if content != bench.old[name] and tags.read(bench.music / name).genres not in (GENRES, OTHERS):
-                findings.losses.append(f"{what}: {name}")
-        bench.judge_left(what, findings)
+        for home in set(homes):
+            processes.run(home, *bench.history)
+        _judge_race(bench, set(homes), names, what, findings)
         # What both wrote goes back from the last write to the first, file by file.
-        for _ in range(3):
-            for run_id in ("1", "2"):
-                processes.run(bench.home, *bench.undo, run_id)
+        for _ in range(4):
+            for home, run_id in product(sorted(set(homes)), ("1", "2")):
+                processes.run(home, *bench.undo, run_id)
         bench.judge_undo(names, what, findings)
-    second.unlink(missing_ok=True)
+    plan.unlink(missing_ok=True)
+    shutil.rmtree(other_home, ignore_errors=True)
     return findings
+
+
+def _judge_race(
+    bench: Bench, homes: Iterable[Path], names: Iterable[str], what: str, findings: Findings
+) -> None:
+    last = [bench.last_written(home) for home in homes]
+    for name in names:
+        content = (bench.music / name).read_bytes()
+        said = [written[name] for written in last if name in written]
+        if content != bench.old[name]:
+            if hashlib.sha256(content).digest() not in said:
+                findings.untruths.append(f"{what}: no journal knows {name} as it is")
+            if tags.read(bench.music / name).genres not in (GENRES, OTHERS):
+                findings.losses.append(f"{what}: {name}")
+        elif said:
+            findings.untruths.append(f"{what}: {name} is old, not so in the journal")
+    bench.judge_left(what, findings)
 
 
 def clock_back(bench: Bench, trials: int, chance: random.Random) -> Findings:

@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks.crash import processes
 from genretag.__main__ import run
+from genretag.database import FILE_NAME
 from genretag.tagging.write import TEMP_PREFIX
 
 GENRES = ("Rock", "Hip-Hop")
@@ -22,12 +23,16 @@ GENRES = ("Rock", "Hip-Hop")
 
 @dataclass
 class Findings:
-    """What was tried in one mode and what went wrong; every line tells one thing."""
+    """What was tried in one mode and what went wrong; every line tells one thing.
+
+    `halves` are files found half written in place with a whole copy beside them, which is no loss.
+    """
 
     formats: set[str] = field(default_factory=set)
     possible: int = 0
     trials: int = 0
     kills: int = 0
+    halves: int = 0
     losses: list[str] = field(default_factory=list)
     leftovers: list[str] = field(default_factory=list)
     untruths: list[str] = field(default_factory=list)
@@ -41,11 +46,16 @@ class Findings:
 class Bench:
     """A folder of music and a store, made afresh for every trial and judged after it.
 
-    `old` are the files before, `new` what an undisturbed run makes of them.
+    `old` are the files before, `new` what an undisturbed run makes of them. `in_place`: the files themselves
+    are changed; then a stop may leave one half written as long as a whole copy lies beside it.
     """
 
-    def __init__(self, folder: Path, old: Mapping[str, bytes], music: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, old: Mapping[str, bytes], music: Path | None = None, *, in_place: bool = False
+    ) -> None:
         folder.mkdir(exist_ok=True)
+        self.in_place = in_place
+        self.stops: dict[tuple[str, ...], tuple[processes.Boundary, ...]] = {}
         self.music, self.home = music or folder / "music", folder / "home"
         self._plan = folder / "plan.jsonl"
         self.old = dict(old)
@@ -70,7 +80,19 @@ class Bench:
     @property
     def apply(self) -> tuple[str, ...]:
         """The arguments that write the plan of the last `fresh`."""
-        return ("apply", "--quiet", "--under", str(self.music), str(self._plan))
+        return (
+            "apply",
+            "--quiet",
+            "--under",
+            str(self.music),
+            *["--in-place"] * self.in_place,
+            str(self._plan),
+        )
+
+    @property
+    def replacement(self) -> str:
+        """The function that makes the file the new one."""
+        return processes.IN_PLACE if self.in_place else processes.REPLACEMENT
 
     def starter(self, arguments: tuple[str, ...]) -> processes.Starter:
         """What starts one of these commands."""
@@ -117,29 +139,41 @@ class Bench:
         self._all(processes.run(self.home, *self.apply), names, self.new, f"{what}: resumed", findings)
         self.judge_undo(names, what, findings)
 
-    def states(self, names: Iterable[str], what: str, findings: Findings) -> dict[str, bool]:
-        """Which files are the new ones; a file that is neither old nor new is a loss."""
-        states = {}
+    def states(self, names: Iterable[str], what: str, findings: Findings) -> dict[str, bool | None]:
+        """Which files are the new ones, None for those that a whole copy lies beside of.
+
+        A file that is neither old nor new is a loss, and so is one whose copy is not whole.
+        """
+        states: dict[str, bool | None] = {}
         for name in names:
             path = self.music / name
             content = path.read_bytes() if path.is_file() else None
             if content not in (self.old[name], self.new[name]):
+                if self.in_place and self._has_whole_copy(name):
+                    findings.halves += 1
+                    states[name] = None
+                    continue
                 there = "gone" if content is None else f"{len(content)} bytes that are neither"
                 findings.losses.append(f"{what}: {name}: {there}")
             states[name] = content == self.new[name]
         return states
 
-    def judge_start(self, states: Mapping[str, bool], what: str, findings: Findings) -> None:
-        """Start genretag again: it changes no file, leaves no copy, and its history says what is so."""
+    def _has_whole_copy(self, name: str) -> bool:
+        copies = [path.read_bytes() for path in self.music.glob(f"{TEMP_PREFIX}*")]
+        return any(copy in (self.old[name], self.new[name]) for copy in copies)
+
+    def judge_start(self, states: Mapping[str, bool | None], what: str, findings: Findings) -> None:
+        """Start genretag again: it changes no whole file, leaves no copy, and its history says what is so."""
         ended = processes.run(self.home, *self.history)
         if ended.code != 0:
             findings.untruths.append(f"{what}: history ended with {ended.code}: {ended.output[-300:]}")
             return
         self.judge_left(what, findings)
-        if self.states(states, f"{what}: after the next start", findings) != states:
+        now = self.states(states, f"{what}: after the next start", findings)
+        if any(new is not None and now[name] != new for name, new in states.items()):
             findings.losses.append(f"{what}: the next start changed a file")
         said = self.standing()
-        for name, new in states.items():
+        for name, new in now.items():
             if (name in said) != new:
                 findings.untruths.append(
                     f"{what}: {name} is {'new' if new else 'old'}, not so in the journal"
@@ -163,9 +197,9 @@ class Bench:
         )
         return {Path(path.decode()).name for (path,) in rows}
 
-    def last_written(self) -> dict[str, bytes]:
-        """SHA-256 of each file as the journal last saw it written."""
-        rows = self._query("SELECT path, after_hash FROM writes WHERE state = 'done' ORDER BY id")
+    def last_written(self, home: Path) -> dict[str, bytes]:
+        """SHA-256 of each file as the journal of a store last saw it written."""
+        rows = self._query("SELECT path, after_hash FROM writes WHERE state = 'done' ORDER BY id", home)
         return {Path(path.decode()).name: content for path, content in rows}
 
     def judge_undo(self, names: Iterable[str], what: str, findings: Findings) -> None:
@@ -193,8 +227,8 @@ class Bench:
             if not path.is_file() or path.read_bytes() != wanted[name]:
                 findings.losses.append(f"{what}: {name} is not as it should be")
 
-    def _query(self, sql: str) -> list[Any]:
-        connection = sqlite3.connect(self.home / "genretag.sqlite3")
+    def _query(self, sql: str, home: Path | None = None) -> list[Any]:
+        connection = sqlite3.connect((home or self.home) / FILE_NAME)
         try:
             return connection.execute(sql).fetchall()
         finally:

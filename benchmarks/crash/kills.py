@@ -24,6 +24,24 @@ STOPS = (Boundary("renameat2", 1), Boundary("unlink", 1), Boundary("fsync", 2))
 """Before the replacement of a file, and before it is durable."""
 
 
+def stops(bench: Bench, prepare: Callable[[], None], arguments: tuple[str, ...]) -> tuple[Boundary, ...]:
+    """Where a run is killed for the sake of the start after it.
+
+    In place: before the last bytes of the file are written, before they are synced, and before the copy goes.
+    """
+    if not bench.in_place:
+        return STOPS
+    key = (arguments[0], *sorted(path.name for path in bench.music.iterdir()))
+    if key not in bench.stops:
+        prepare()
+        points = processes.list_boundaries(bench.starter(arguments), bench.scratch)
+        timed = max(number for number, point in enumerate(points) if point.name == "utimensat")
+        write = max(number for number, point in enumerate(points[:timed]) if point.name == "write")
+        removed = next(n for n in range(timed, len(points)) if points[n].name == "unlink")
+        bench.stops[key] = (points[write], points[timed], points[removed])
+    return bench.stops[key]
+
+
 @dataclass(frozen=True)
 class Operation:
     """A command to be killed and what has to be there before."""
@@ -47,7 +65,8 @@ def operations(bench: Bench, names: Sequence[str]) -> list[Operation]:
     ]
     if processes.has_strace():
         for prepare, arguments in ((fresh, bench.apply), (written, bench.undo)):
-            for stop in STOPS:
+            prepare()
+            for stop in stops(bench, prepare, arguments):
                 found.append(
                     Operation(
                         f"start after {arguments[0]} was killed at {stop.name}",

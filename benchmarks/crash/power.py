@@ -19,7 +19,7 @@ from typing import Literal, get_args
 
 from benchmarks.crash import processes
 from benchmarks.crash.judge import Bench, Findings
-from benchmarks.crash.kills import STOPS, Mode
+from benchmarks.crash.kills import Mode, stops
 from benchmarks.crash.processes import Boundary, Starter
 
 RECORDED = (
@@ -200,7 +200,8 @@ def record(start: Starter, log: Path, kill: Boundary | None = None) -> list[Call
     if kill is not None:
         options += ["-e", f"inject={kill.name}:signal=SIGKILL:when={kill.number}"]
     ended = processes.traced(start, options, log)
-    assert ended.code == (0 if kill is None else -9), ended.output
+    # How often a call is made can differ by one between runs: then the run comes to its end.
+    assert ended.code == 0 or (kill is not None and ended.killed), ended.output
     calls = [call for line in log.read_text().splitlines() if (call := _parse(line)) is not None]
     log.unlink()
     return calls
@@ -235,12 +236,15 @@ def scenarios(bench: Bench, name: str) -> list[Scenario]:
     apply, undo, history = (bench.starter(command) for command in (bench.apply, bench.undo, bench.history))
     fresh, written = partial(bench.fresh, [name]), partial(bench.written, [name])
     found = [Scenario("apply", fresh, ((apply, None),)), Scenario("undo", written, ((undo, None),))]
-    for stop in STOPS:
-        what = f"killed at {stop.name}, next start"
-        found += [
-            Scenario(f"apply {what}", fresh, ((apply, stop), (history, None))),
-            Scenario(f"undo {what}", written, ((undo, stop), (history, None))),
-        ]
+    for prepare, arguments in ((fresh, bench.apply), (written, bench.undo)):
+        prepare()
+        for stop in stops(bench, prepare, arguments):
+            killed = (bench.starter(arguments), stop)
+            found.append(
+                Scenario(
+                    f"{arguments[0]} killed at {stop.name}, next start", prepare, (killed, (history, None))
+                )
+            )
     return found
 
 

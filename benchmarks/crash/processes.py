@@ -32,14 +32,14 @@ CHANGING = (
 READING = ("read", "pread64")
 """System calls that an error of the disk can meet besides."""
 
-REPLACEMENT = "exchange_names"
-"""The function that puts the copy in the file's place."""
+REPLACEMENT, IN_PLACE = "exchange_names", "write_into"
+"""The function that puts the copy in the file's place, and the one that writes it into the file."""
 
 CALLS = frozenset(
     (
         *("open", "write", "flush", "close", "__exit__", "truncate", "ftruncate", "fsync", "replace"),
         *("rename", "unlink", "remove", "chmod", "chown", "utime", "setxattr", "removexattr", "mkdir"),
-        *("rmdir", "flock", "execute", "executescript", REPLACEMENT),
+        *("rmdir", "flock", "execute", "executescript", REPLACEMENT, IN_PLACE),
     )
 )
 """The same by the names of the functions that Python calls."""
@@ -165,8 +165,8 @@ class _Counter:
     def __call__(self, frame: FrameType, event: str, function: Any) -> None:
         if event == "c_call" and (function.__module__ or type(function.__self__).__module__) in OWNERS:
             name = function.__name__
-        elif event == "call" and frame.f_code.co_name == REPLACEMENT:
-            name = REPLACEMENT
+        elif event == "call" and frame.f_code.co_name in (REPLACEMENT, IN_PLACE):
+            name = frame.f_code.co_name
         else:
             return
         if name in CALLS:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import sys
-from types import FrameType
 
-from typer.exceptions import Abort, TyperException
-
-from genretag.errors import GenretagError
+from genretag import interruption
+from genretag.errors import GenretagError, InterruptedRunError
 
 SOME_FAILED = 1
 NOTHING_STARTED = 2
@@ -20,15 +17,31 @@ PIPE_CLOSED = 141
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and leave the process with its exit code."""
+    """Run the command line and leave the process with its exit code; signals are handled from here on."""
     from genretag.cli.output import show_fault
 
     sys.excepthook = show_fault
-    sys.exit(run(arguments))
+    interruption.handle_signals()
+    try:
+        code = run(arguments)
+    except KeyboardInterrupt:  # before or after the command itself
+        sys.stderr.write("genretag: interrupted\n")
+        code = INTERRUPTED
+    except OSError as error:
+        # A closed terminal: nobody is left to tell. It can show before its signal comes.
+        if not interruption.seen() and (error.filename is not None or error.errno != errno.EIO):
+            raise
+        _silence()
+        code = SOME_FAILED
+    interruption.leaving()
+    sys.exit(interruption.exit_code(code))
 
 
 def run(arguments: list[str] | None = None) -> int:
     """Exit code of one command line: 0 done, 1 some files failed, 2 not started, 130 interrupted."""
+    # Here and not above: a Ctrl-C while they are imported is to end in a line too.
+    from typer.exceptions import Abort, TyperException
+
     from genretag.cli.app import app
     from genretag.cli.output import prepare_streams, say
 
@@ -36,7 +49,6 @@ def run(arguments: list[str] | None = None) -> int:
     if not (sys.argv[1:] if arguments is None else arguments):
         app(args=["--help"], prog_name="genretag", standalone_mode=False)
         return NOTHING_STARTED
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
         code = app(args=arguments, prog_name="genretag", standalone_mode=False)
         sys.stdout.flush()
@@ -47,7 +59,7 @@ def run(arguments: list[str] | None = None) -> int:
         return NOTHING_STARTED
     except GenretagError as error:
         say(str(error))
-        return NOTHING_STARTED
+        return INTERRUPTED if isinstance(error, InterruptedRunError) else NOTHING_STARTED
     except Abort:
         code = INTERRUPTED
     except (BrokenPipeError, SystemExit) as error:
@@ -70,10 +82,6 @@ def run(arguments: list[str] | None = None) -> int:
 
 def _silence() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

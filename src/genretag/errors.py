@@ -92,6 +92,18 @@ class StoreError(GenretagError):
     code = "store"
 
 
+class BusyError(GenretagError):
+    """Another run writes in the same place."""
+
+    code = "busy"
+
+
+class InterruptedRunError(GenretagError):
+    """A run was interrupted; the message says what was done until then."""
+
+    code = "interrupted"
+
+
 class CheckpointError(GenretagError):
     """A checkpoint is unknown, damaged or of another version."""
 

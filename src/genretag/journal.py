@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +21,8 @@ from typing import Any, Literal
 import filelock
 
 from genretag import __version__
-from genretag.errors import StoreError, WriteError
+from genretag.errors import BusyError, StoreError, WriteError
+from genretag.places import Place, dump_places, load_places, meeting
 from genretag.store import Store
 
 State = Literal["intended", "prepared", "done", "abandoned"]
@@ -66,7 +68,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Write:
-    """One journalled write; `before_hash` and `after_hash` are SHA-256 of the files, known once prepared."""
+    """One journalled write; `before_hash` and `after_hash` are SHA-256 of the files, known once prepared.
+
+    `in_place`: once prepared, the file itself is being changed and the copy is what it becomes.
+    """
 
     id: int
     run_id: int
@@ -79,11 +84,12 @@ class Write:
     before_hash: bytes | None
     after_hash: bytes | None
     undone_by: int | None
+    in_place: bool
 
 
 _COLUMNS = (
     "id, run_id, path, temp, audio_id, format, old_raw, old_genres, new_genres, undoes, how, "
-    "before_mtime_ns, state, code, before_hash, after_hash, undone_by"
+    "before_mtime_ns, in_place, state, code, before_hash, after_hash, undone_by"
 )
 _UNSETTLED = (
     "(status = 'running' OR id IN (SELECT run_id FROM writes WHERE state IN ('intended', 'prepared')))"
@@ -102,12 +108,13 @@ class Journal:
     # Runs
 
     @contextmanager
-    def run(self, command: str, model: str | None) -> Iterator[int]:
+    def run(self, command: str, model: str | None, places: Iterable[Place] = ()) -> Iterator[int]:
         """A run's id for the time of the block; a lock held meanwhile tells others that the run is alive.
 
+        `places` are where it is going to write: BusyError where another run that is alive writes there too.
         A run that wrote nothing leaves no trace.
         """
-        run_id, lock = self._begin(command, model)
+        run_id, lock = self._begin(command, model, tuple(places))
         status = "failed"
         try:
             yield run_id
@@ -121,24 +128,55 @@ class Journal:
             finally:
                 _release(lock)
 
-    def _begin(self, command: str, model: str | None) -> tuple[int, filelock.BaseFileLock]:
+    def _begin(
+        self, command: str, model: str | None, places: tuple[Place, ...]
+    ) -> tuple[int, filelock.BaseFileLock]:
         # The name is new even where ids begin again after a damaged database.
         name = f"{uuid.uuid4().hex}.lock"
         lock = self._lock(name)
-        row = (command, model, __version__, name, time.time(), "running")
+        process = (os.getpid(), platform.node())
+        row = (command, model, __version__, name, time.time(), "running", *process, dump_places(places))
         with self._lockable():
             self._locks.mkdir(exist_ok=True)
             with self._store.transaction() as connection:
+                self._refuse_meeting(places)
                 # Held before the row can be seen: otherwise another process could take the run for dead.
                 # Made in the transaction: otherwise it could take the lock for a forgotten one.
                 lock.acquire()
                 cursor = connection.execute(
-                    "INSERT INTO runs (command, model, version, lock, started, status) "
-                    "VALUES (?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO runs "
+                    "(command, model, version, lock, started, status, process, host, places) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     row,
                 )
         assert cursor.lastrowid is not None
         return cursor.lastrowid, lock
+
+    def _refuse_meeting(self, places: tuple[Place, ...]) -> None:
+        rows = self._store.rows(
+            "SELECT lock, command, started, process, host, places FROM runs WHERE status = 'running'"
+        )
+        for lock, command, started, process, host, theirs in rows:
+            path = meeting(places, load_places(theirs))
+            if path is not None and self._is_held(lock):
+                today = time.localtime()[:3] == time.localtime(started)[:3]
+                since = time.strftime("%H:%M" if today else "%Y-%m-%d %H:%M", time.localtime(started))
+                where = "" if host == platform.node() else f" on {host}"
+                raise BusyError(
+                    f"{path}: process {process}{where} (genretag {command}) has been writing there since "
+                    f"{since}; wait until it has ended or stop it; tag --dry-run need not wait"
+                )
+
+    def _is_held(self, name: str) -> bool:
+        if not os.path.exists(self._locks / name):
+            return False
+        lock = self._lock(name)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            return True
+        lock.release()
+        return False
 
     def _finish(self, run_id: int, status: str) -> None:
         with self._store.transaction(durable=False) as connection:
@@ -213,17 +251,28 @@ class Journal:
 
     # Writes
 
-    def intend(self, run_id: int, path: Path, temp: Path, change: Change, before_mtime_ns: int) -> int:
-        """Note down that `path` is about to be replaced by way of `temp`; return the write's id.
+    def intend(
+        self,
+        run_id: int,
+        path: Path,
+        temp: Path,
+        change: Change,
+        before_mtime_ns: int,
+        *,
+        in_place: bool = False,
+    ) -> int:
+        """Note down that `path` is about to be replaced by way of `temp`, or `in_place` to become like it.
+
+        Returns the write's id.
 
         The path is taken until the write is settled: WriteError (`changed`) where another write holds it.
         """
         row = (
             *(run_id, os.fsencode(path), os.fsencode(temp), change.audio_id, change.format),
             *(_text_bytes(change.old_raw), json.dumps(change.old_genres), json.dumps(change.new_genres)),
-            *(change.undoes, change.how, before_mtime_ns, "intended"),
+            *(change.undoes, change.how, before_mtime_ns, in_place, "intended"),
         )
-        columns = _COLUMNS.split(", ")[1:13]
+        columns = _COLUMNS.split(", ")[1:14]
         with self._store.transaction() as connection:
             try:
                 cursor = connection.execute(
@@ -311,7 +360,11 @@ def _write(row: tuple[Any, ...]) -> Write:
         how=row[10],
     )
     path, temp = Path(os.fsdecode(row[2])), Path(os.fsdecode(row[3]))
-    return Write(row[0], row[1], path, temp, change, *row[11:])
+    mtime_ns, in_place, state, code, before_hash, after_hash, undone_by = row[11:]
+    return Write(
+        *(row[0], row[1], path, temp, change, mtime_ns, state, code),
+        *(before_hash, after_hash, undone_by, bool(in_place)),
+    )
 
 
 def _text_bytes(text: str) -> bytes:

@@ -1,7 +1,7 @@
 """The one SQLite file: what is known of files and recordings (a cache), and the tables of the journal.
 
 What the cache loses in a crash is found again, so its rows wait in memory and are written some hundred at a
-time; the journal's are written at once.
+time, scores a few at a time; the journal's are written at once.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -25,47 +24,14 @@ import platformdirs
 from numpy.typing import NDArray
 
 from genretag import __version__
+from genretag.database import BUSY_SECONDS, FILE_NAME, is_damage, make_folder, open_or_replace, suspicion
 from genretag.errors import FileError, StoreError
 
-FILE_NAME = "genretag.sqlite3"
-SCHEMA_VERSION = 1
 FLUSH_ROWS = 500
 FLUSH_SECONDS = 1.0
-BUSY_SECONDS = 60.0
-
-_SCHEMA = """
-CREATE TABLE files (
-  device INTEGER NOT NULL, inode INTEGER NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
-  path BLOB NOT NULL, audio_id TEXT NOT NULL, format TEXT NOT NULL, taggable INTEGER NOT NULL,
-  genres TEXT NOT NULL, error TEXT, seen REAL NOT NULL,
-  PRIMARY KEY (device, inode)
-) WITHOUT ROWID;
-CREATE INDEX files_by_path ON files (path);
-CREATE INDEX files_by_audio ON files (audio_id);
-CREATE TABLE scores (
-  audio_id TEXT NOT NULL, model_hash TEXT NOT NULL, coverage TEXT NOT NULL,
-  scores BLOB NOT NULL, n_windows INTEGER NOT NULL, duration REAL,
-  PRIMARY KEY (audio_id, model_hash, coverage)
-) WITHOUT ROWID;
-CREATE TABLE failures (
-  audio_id TEXT PRIMARY KEY, error TEXT NOT NULL, version TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE runs (
-  id INTEGER PRIMARY KEY, command TEXT NOT NULL, model TEXT, version TEXT NOT NULL, lock TEXT NOT NULL,
-  started REAL NOT NULL, finished REAL, status TEXT NOT NULL
-);
-CREATE TABLE writes (
-  id INTEGER PRIMARY KEY, run_id INTEGER NOT NULL REFERENCES runs (id),
-  path BLOB NOT NULL, temp BLOB NOT NULL, audio_id TEXT NOT NULL, format TEXT NOT NULL, old_raw BLOB NOT NULL,
-  old_genres TEXT NOT NULL, new_genres TEXT NOT NULL, before_mtime_ns INTEGER NOT NULL,
-  state TEXT NOT NULL, code TEXT, before_hash BLOB, after_hash BLOB, delta BLOB,
-  undoes INTEGER REFERENCES writes (id), how TEXT, undone_by INTEGER REFERENCES writes (id)
-);
-CREATE INDEX writes_by_run ON writes (run_id);
-CREATE INDEX writes_by_path ON writes (path);
-CREATE INDEX writes_by_audio ON writes (audio_id);
-CREATE UNIQUE INDEX writes_claims ON writes (path) WHERE state IN ('intended', 'prepared');
-"""
+# What was analysed is dear: a kill must not cost more of it than one of these.
+FLUSH_SCORES = 4
+FLUSH_SCORES_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -109,17 +75,6 @@ def home() -> Path:
     return Path(named) if named else Path(platformdirs.user_data_dir("genretag", appauthor=False))
 
 
-def sync_folder(folder: Path) -> None:
-    """Make safe from the loss of power what was made, renamed and removed in a folder, where it can be."""
-    if sys.platform != "win32":
-        with suppress(OSError):
-            descriptor = os.open(folder, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-
-
 class Store:
     """The open database; use `Store.open()` and `close()`, or a `with` statement. Any thread may call it.
 
@@ -148,10 +103,10 @@ class Store:
         folder = (folder or home()).absolute()
         path = folder / FILE_NAME
         try:
-            _make_folder(folder)
+            make_folder(folder)
             # Two processes must not both move a damaged database: the second would move the new one.
             with filelock.FileLock(folder / "open.lock", timeout=BUSY_SECONDS):
-                connection, warning = _open_or_replace(path)
+                connection, warning = open_or_replace(path)
         except OSError as error:
             reason = error.strerror or str(error)
             raise StoreError(
@@ -266,13 +221,19 @@ class Store:
 
     @contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
-        """All or nothing, safe from the end of the process; where `durable`, also from the loss of power."""
+        """All or nothing, safe from the end of the process; where `durable`, also from the loss of power.
+
+        The rows that wait in memory go with it.
+        """
         with self._lock, self._errors():
             self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._connection.execute("BEGIN IMMEDIATE")
             try:
+                self._write_waiting()
                 yield self._connection
                 self._connection.execute("COMMIT")
+                self._files, self._scores, self._failures = {}, {}, {}
+                self._flushed = time.monotonic()
             except BaseException:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
@@ -281,26 +242,31 @@ class Store:
     def flush(self) -> None:
         """Write the rows that wait in memory."""
         with self._lock:
-            self._flushed = time.monotonic()
-            if not (self._files or self._scores or self._failures):
-                return
-            with self.transaction(durable=False) as connection:
-                for row in self._files.values():
-                    connection.execute(
-                        "DELETE FROM files WHERE path = ? AND (device, inode) != (?, ?)",
-                        (row[4], row[0], row[1]),
-                    )
-                    connection.execute(f"INSERT OR REPLACE INTO files VALUES ({_marks(row)})", row)
-                for row in self._scores.values():
-                    connection.execute(f"INSERT OR REPLACE INTO scores VALUES ({_marks(row)})", row)
-                    connection.execute("DELETE FROM failures WHERE audio_id = ?", (row[0],))
-                for row in self._failures.values():
-                    connection.execute(f"INSERT OR REPLACE INTO failures VALUES ({_marks(row)})", row)
-            self._files, self._scores, self._failures = {}, {}, {}
+            if self._files or self._scores or self._failures:
+                with self.transaction(durable=False):
+                    pass
+
+    def _write_waiting(self) -> None:
+        execute = self._connection.execute
+        for row in self._files.values():
+            execute(
+                "DELETE FROM files WHERE path = ? AND (device, inode) != (?, ?)", (row[4], row[0], row[1])
+            )
+            execute(f"INSERT OR REPLACE INTO files VALUES ({_marks(row)})", row)
+        for row in self._scores.values():
+            execute(f"INSERT OR REPLACE INTO scores VALUES ({_marks(row)})", row)
+            execute("DELETE FROM failures WHERE audio_id = ?", (row[0],))
+        for row in self._failures.values():
+            execute(f"INSERT OR REPLACE INTO failures VALUES ({_marks(row)})", row)
 
     def _flush_when_due(self) -> None:
         waiting = len(self._files) + len(self._scores) + len(self._failures)
-        if waiting >= FLUSH_ROWS or time.monotonic() - self._flushed > FLUSH_SECONDS:
+        patience = FLUSH_SCORES_SECONDS if self._scores else FLUSH_SECONDS
+        if (
+            waiting >= FLUSH_ROWS
+            or len(self._scores) >= FLUSH_SCORES
+            or time.monotonic() - self._flushed > patience
+        ):
             self.flush()
 
     @contextmanager
@@ -309,98 +275,15 @@ class Store:
         try:
             yield
         except sqlite3.Error as error:
-            if _is_damage(error):
+            if is_damage(error):
                 with suppress(OSError):
-                    _suspicion(path).touch()
+                    suspicion(path).touch()
                 raise StoreError(
                     f"{path}: is damaged ({error}); start again: it is then moved aside and a new one begun"
                 ) from error
             raise StoreError(
                 f"{path}: cannot be used ({error}); free some space or set GENRETAG_HOME"
             ) from error
-
-
-def _make_folder(folder: Path) -> None:
-    # Its name must be safe before anything is written: with it all that the journal keeps would go.
-    if not folder.is_dir():
-        _make_folder(folder.parent)
-        # What a person listens to is nobody else's business.
-        folder.mkdir(mode=0o700, exist_ok=True)
-        sync_folder(folder.parent)
-
-
-def _open_or_replace(path: Path) -> tuple[sqlite3.Connection, str | None]:
-    try:
-        return _connect(path), None
-    except sqlite3.DatabaseError as error:
-        if not _is_damage(error):
-            raise
-    aside = _move_aside(path)
-    warning = (
-        f"{path}: was damaged and is kept as {aside.name}; a new one was begun, so scores are computed again "
-        "and earlier runs cannot be undone"
-    )
-    return _connect(path), warning
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    # A clean end leaves no -wal file behind; only after another end is a full look worth its time.
-    suspicion = _suspicion(path)
-    # SQLite would let everybody read it, also in a folder that others may enter; -wal and -shm get its mode.
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    doubtful = suspicion.exists() or path.with_name(FILE_NAME + "-wal").exists()
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        if doubtful:
-            (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-            if answer != "ok":
-                raise _DamageError(answer)
-            suspicion.unlink(missing_ok=True)
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > SCHEMA_VERSION:
-            raise StoreError(
-                f"{path}: was made by a newer genretag (schema {version}, known {SCHEMA_VERSION}); "
-                "update genretag or set GENRETAG_HOME to another folder"
-            )
-        if version == 0:
-            connection.executescript(
-                f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-            )
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-class _DamageError(sqlite3.DatabaseError):
-    """The database opens, but its pages contradict each other."""
-
-
-def _is_damage(error: sqlite3.Error) -> bool:
-    # The low byte of an extended code is the plain one.
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return isinstance(error, _DamageError) or code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-def _move_aside(path: Path) -> Path:
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    number = 0
-    while (aside := path.with_name(f"{FILE_NAME}.damaged-{stamp}{f'-{number}' if number else ''}")).exists():
-        number += 1
-    # The main file goes last: a stop in between leaves it to be found damaged again.
-    for ending in ("-wal", "-shm", ""):
-        part = path.with_name(FILE_NAME + ending)
-        if part.exists():
-            part.rename(aside.with_name(aside.name + ending))
-    _suspicion(path).unlink(missing_ok=True)
-    return aside
-
-
-def _suspicion(path: Path) -> Path:
-    """A note that a page was found damaged, so that the next opening looks at all of them."""
-    return path.with_name(FILE_NAME + ".suspect")
 
 
 def _marks(row: tuple[Any, ...]) -> str:

@@ -177,8 +177,24 @@ def test_a_link_that_stays_behind_is_told(genretag: Command, library: Path) -> N
     song = library / "A" / "one's song.mp3"
     (library / "twin").hardlink_to(song)
     answer = genretag("tag", *SURE, song)
-    assert "had other names (hard links), which still show the old genre" in answer.err
+    assert "had other names (hard links), which still show the old genre; --in-place" in answer.err
     assert not tags.read(library / "twin").genres
+
+
+def test_in_place_all_names_of_a_file_stay_together(genretag: Command, library: Path) -> None:
+    song = library / "A" / "one's song.mp3"
+    twins = [library / "A" / "a twin.mp3", library / "B" / "twin.mp3"]
+    before = song.read_bytes()
+    for twin in twins:
+        twin.hardlink_to(song)
+    answer = genretag("tag", "--json", "--in-place", *SURE, library / "A", library / "B" / "twin.mp3")
+    assert answer.code == 0
+    assert sorted(statuses(answer.records).values()) == ["unchanged", "unchanged", "written", "written"]
+    assert "hard links" not in answer.err
+    assert all(twin.samefile(song) for twin in twins)
+    assert len(tags.read(song).genres) == 2
+    assert genretag("undo").code == 0
+    assert song.read_bytes() == twins[0].read_bytes() == before
 
 
 def test_paths_from_a_list(library: Path) -> None:
@@ -209,7 +225,9 @@ def test_an_interrupted_run_keeps_what_is_finished(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "interrupted; what was finished is kept" in err
+    assert err.startswith("genretag: interrupted: ")
+    assert err.endswith("; what was finished is kept, and the same command goes on from here\n")
+    assert err.count("\n") == 1
     assert "Traceback" not in err
     tagged = [path for path in sorted(folder.iterdir()) if tags.read(path).genres]
     assert 1 <= len(tagged) < 40

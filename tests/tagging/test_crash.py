@@ -15,7 +15,7 @@ from sounds import make_sound
 NAMES = ("mp3 song.mp3", "flac song.flac", "opus song.opus", "m4a song.m4a", "wv song.wv")
 
 
-def bench(folder: Path, *names: str) -> Bench:
+def bench(folder: Path, *names: str, in_place: bool = False) -> Bench:
     old = {}
     for number, name in enumerate(names):
         path = make_sound(folder / name, 0.6)
@@ -23,7 +23,7 @@ def bench(folder: Path, *names: str) -> Bench:
             tag(path, ["Jazz"], cover=bytes(range(256)) * 20)
         old[name] = path.read_bytes()
         path.unlink()
-    return Bench(folder / "trials", old)
+    return Bench(folder / "trials", old, in_place=in_place)
 
 
 def wrong(findings: Findings) -> list[str]:
@@ -84,6 +84,29 @@ def test_what_the_journal_says_is_safe_when_it_says_so(tmp_path: Path) -> None:
     for scenario in power.scenarios(one, NAMES[4]):
         *_, (disk, moment) = power.play(one, scenario)
         power.judge(one, NAMES[4], disk.after_cut(lambda: 0.0), moment, findings)
+    assert wrong(findings) == []
+
+
+@pytest.mark.usefixtures("strace")
+def test_stops_and_cuts_in_place_lose_nothing(tmp_path: Path) -> None:
+    some = bench(tmp_path, NAMES[1], NAMES[2], in_place=True)
+    assert wrong(power.cut(some, 4, random.Random(7))) == []
+    for mode in (kills.at_calls, faults.rewritten, faults.two_at_once):
+        assert wrong(mode(some, 2, random.Random(8))) == []
+
+
+@pytest.mark.usefixtures("strace")
+def test_a_start_that_is_killed_over_a_half_written_file_loses_nothing(tmp_path: Path) -> None:
+    one = bench(tmp_path, NAMES[4], in_place=True)
+    findings = Findings()
+    half, *_ = (o for o in kills.operations(one, [NAMES[4]]) if o.name.endswith("killed at write"))
+    half.prepare()
+    found = one.states(one.old, "killed in the middle", findings)
+    assert list(found.values()) == [None], "nothing was half written: the test tests nothing"
+    for boundary in processes.list_boundaries(half.start, one.scratch)[::9]:
+        half.prepare()
+        assert processes.kill_at(half.start, boundary).killed
+        one.judge(one.old, f"start killed at {boundary.name} {boundary.number}", findings)
     assert wrong(findings) == []
 
 

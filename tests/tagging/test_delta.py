@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foreign_tags import TAGGABLE, picture, tag
-from genretag.tagging.delta import MAX_DELTA, apply_delta, make_delta
+from genretag.tagging.delta import MAX_DELTA, MAX_LITERAL, apply_delta, make_delta
 from sounds import any_sound, make_sound
 
 
@@ -101,3 +101,11 @@ def test_a_new_file_that_shrank_is_refused(tmp_path: Path) -> None:
     (tmp_path / "new").write_bytes(b"newer")
     with pytest.raises(OSError, match="shrank"):
         apply_delta(tmp_path / "new", delta, tmp_path / "out")
+
+
+def test_a_large_file_costs_no_more_than_a_small_one(tmp_path: Path) -> None:
+    """What is found again does not count towards what a delta may hold of its own."""
+    sound = random.Random(5).randbytes(MAX_LITERAL // 2 + 1)
+    delta = there_and_back(tmp_path, b"old tags" + sound, b"the new tags" + sound)
+    assert delta is not None
+    assert len(delta) < 200

@@ -33,8 +33,8 @@ class StoppingJournal(Journal):
 
     stop: Stop
 
-    def intend(self, *arguments: Any) -> int:
-        write_id = super().intend(*arguments)
+    def intend(self, *arguments: Any, **options: Any) -> int:
+        write_id = super().intend(*arguments, **options)
         self.stop("intended")
         return write_id
 

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from genretag.cli import options
+from genretag.cli.interrupted import interruptible
 from genretag.cli.output import RecordPrinter, report_links, report_store
 
 
@@ -29,6 +30,7 @@ def apply(
     id3: options.Id3 = "keep",
     preserve_mtime: options.PreserveMtime = False,
     provenance: options.Provenance = False,
+    in_place: options.InPlace = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -49,7 +51,7 @@ def apply(
     for folder in under or ():
         if not folder.is_dir():
             raise UsageError(f"--under {folder}: no such folder")
-    writing = options.writing_options(separator, id3, preserve_mtime, provenance)
+    writing = options.writing_options(separator, id3, preserve_mtime, provenance, in_place)
     # Read whole before anything is written: a line that cannot be understood stops the plan, not half of it.
     try:
         records = list(read_plan(_lines(plan), "<stdin>" if str(plan) == "-" else str(plan)))
@@ -57,10 +59,10 @@ def apply(
         raise PlanError(f"{plan}: cannot be read ({error.strerror}); check the disk") from error
     with Store.open() as store:
         report_store(store)
-        applying = Applying(writing, store, under or ())
+        applying = Applying(records, writing, store, under or ())
         printer = RecordPrinter(as_json=json, quiet=quiet, verbose=verbose)
-        with closing(applying.records(records)) as answers:
-            printer.print_all(answers, lambda: len(records))
+        with interruptible(printer.statuses), closing(applying.records()) as answers:
+            printer.print_all(answers, lambda: len(applying.plan))
         report_links(applying.writer.links_broken)
         printer.summary(printer.undo_hint(applying.writer.run_id))
     return printer.exit_code

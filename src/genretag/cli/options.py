@@ -32,6 +32,10 @@ PreserveMtime = Annotated[bool, typer.Option("--preserve-mtime", help="Keep the 
 Provenance = Annotated[
     bool, typer.Option("--provenance", help="Also write a GENRETAG field: model, version, scores.")
 ]
+InPlace = Annotated[
+    bool,
+    typer.Option("--in-place", help="Change files themselves: hard links stay. Default: replace them whole."),
+]
 Coverage = Annotated[
     str,
     typer.Option(
@@ -62,13 +66,15 @@ Split = Annotated[
 ]
 
 
-def writing_options(separator: str | None, id3: str, preserve_mtime: bool, provenance: bool) -> WriteOptions:
+def writing_options(
+    separator: str | None, id3: str, preserve_mtime: bool, provenance: bool, in_place: bool
+) -> WriteOptions:
     """How genres are stored, from the options above."""
     from genretag.tagging.tags import Id3Version
     from genretag.tagging.writer import WriteOptions
 
     version: Id3Version = one_of(id3, get_args(Id3Version), "--id3")
-    return WriteOptions(separator, version, preserve_mtime, provenance)
+    return WriteOptions(separator, version, preserve_mtime, provenance, in_place)
 
 
 def positive(text: str, option: str) -> int | None:

@@ -202,7 +202,10 @@ def report_links(paths: Sequence[Path]) -> None:
     """Tell which files had other names (hard links): a file is replaced, so those keep the old content."""
     if paths:
         others = f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
-        say(f"{paths[0]}{others}: had other names (hard links), which still show the old genre")
+        say(
+            f"{paths[0]}{others}: had other names (hard links), which still show the old genre; "
+            "--in-place keeps such names together"
+        )
 
 
 def report_outliers(outliers: Sequence[tuple[Path, Verdict]]) -> None:

@@ -7,15 +7,19 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from genretag.cli import options
+from genretag.cli.interrupted import interruptible
 from genretag.cli.output import RecordPrinter, report_links, report_outliers, report_store
 from genretag.errors import UsageError
 from genretag.tagging.plan import Existing, plan_writer
 from genretag.tagging.scan import Found, ScanOptions, read_file_list, require_any, scan
+
+if TYPE_CHECKING:
+    from genretag.places import Place
 
 
 def tag(
@@ -64,6 +68,7 @@ def tag(
     id3: options.Id3 = "keep",
     preserve_mtime: options.PreserveMtime = False,
     provenance: options.Provenance = False,
+    in_place: options.InPlace = False,
     files_from: Annotated[
         Path | None, typer.Option(metavar="FILE|-", help="Read paths from a list, one per line.")
     ] = None,
@@ -111,7 +116,7 @@ def tag(
             task=None if single is None else "single" if single else "multi",
         ),
         genre_map=GenreMap() if map_file is None else load_map(map_file),
-        writing=options.writing_options(separator, id3, preserve_mtime, provenance),
+        writing=options.writing_options(separator, id3, preserve_mtime, provenance, in_place),
         engine=EngineOptions(
             device=device,
             batch_size=options.positive(batch_size, "--batch-size"),
@@ -134,9 +139,14 @@ def tag(
 
     with Store.open() as store:
         report_store(store)
-        tagging = Tagging(tag_options, store)
+        places = _places(paths or [], files_from, nul=nul) if tag_options.write else ()
+        tagging = Tagging(tag_options, store, places)
         printer = RecordPrinter(as_json=json, quiet=quiet, verbose=verbose)
-        with plan_writer(plan) as keep, closing(tagging.records(found())) as records:
+        with (
+            interruptible(printer.statuses),
+            plan_writer(plan) as keep,
+            closing(tagging.records(found())) as records,
+        ):
             printer.print_all(map(keep, records), count)
         report_links(tagging.writer.links_broken)
         if tagging.albums is not None and not quiet:
@@ -163,6 +173,16 @@ def _sources(paths: list[Path], files_from: Path | None, *, nul: bool) -> Callab
                 yield from read_file_list(lines, nul=nul)
 
     return sources
+
+
+def _places(paths: list[Path], files_from: Path | None, *, nul: bool) -> tuple[Place, ...]:
+    """Where this run writes. A list on standard input is not known before it is read: it claims nothing."""
+    from genretag.places import places_listed, places_named
+
+    if files_from is None or str(files_from) == "-":
+        return places_named(paths)
+    with files_from.open("rb") as lines:
+        return (*places_named(paths), *places_listed(read_file_list(lines, nul=nul)))
 
 
 def _plan_hint(plan: Path) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from genretag.cli import options
+from genretag.cli.interrupted import interruptible
 from genretag.cli.output import report_store, say
 from genretag.escapes import json_line, printable
 
@@ -19,6 +20,7 @@ def undo(
         int | None, typer.Argument(metavar="[RUN]", help="A number of `genretag history`; default: the last.")
     ] = None,
     *,
+    in_place: options.InPlace = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -26,7 +28,7 @@ def undo(
     """Take back what a run wrote.
 
     Files get their old bytes back, or at least their old genre. Files whose genre was changed by someone else
-    since are left alone and named.
+    since are left alone and named. What was written in place goes back in place.
 
     Example: genretag undo
     """
@@ -42,7 +44,7 @@ def undo(
         if chosen is None:
             say("there is nothing to take back; see: genretag history")
             return 0
-        with closing(undo_run(store, chosen)) as records:
+        with interruptible(counts), closing(undo_run(store, chosen, in_place=in_place)) as records:
             for record in records:
                 counts[record.status] += 1
                 if json:

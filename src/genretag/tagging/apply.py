@@ -9,6 +9,8 @@ from pathlib import Path
 
 from genretag.audio.payload import identify
 from genretag.errors import FileError, GenretagError, PlanError, StoreError
+from genretag.interruption import held_off
+from genretag.places import places_listed
 from genretag.store import FileKey, KnownFile, Store
 from genretag.tagging import tags
 from genretag.tagging.plan import Record, find_path
@@ -17,24 +19,32 @@ from genretag.tagging.writer import GenreWriter, WriteOptions
 
 
 class Applying:
-    """One run of `apply`: iterate over `records(plan)`; afterwards `writer` tells what was written.
+    """One run of `apply`: iterate over `records()`; afterwards `writer` tells what was written.
 
     A plan may come from anyone. With `under`, only files below these folders are touched, wherever links
     lead. Without, a line that names the recording is carried out where its file holds that recording, and a
     line that does not is carried out only below the working folder.
     """
 
-    def __init__(self, options: WriteOptions, store: Store, under: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, plan: Iterable[Record], options: WriteOptions, store: Store, under: Sequence[Path] = ()
+    ) -> None:
         self.options = options
+        self.plan = [record for record in plan if record.genres and record.status in ("planned", "unsure")]
         self._named = bool(under)
         self._roots = [Path(os.path.realpath(folder)) for folder in under or (Path(),)]
-        self.writer = GenreWriter(store, "apply", None, options)
+        places = places_listed(find_path(record.path) for record in self.plan)
+        self.writer = GenreWriter(store, "apply", None, options, places)
 
-    def records(self, plan: Iterable[Record]) -> Generator[Record, None, None]:
-        """A record for every line that asks for genres (planned, or unsure and filled in by hand)."""
+    def records(self) -> Generator[Record, None, None]:
+        """A record for every line that asks for genres (planned, or unsure and filled in by hand).
+
+        BusyError, before anything is done, where another run writes in the same folders.
+        """
         with self.writer:
-            for planned in plan:
-                if planned.genres and planned.status in ("planned", "unsure"):
+            self.writer.begin()
+            for planned in self.plan:
+                with held_off():
                     yield self._carried_out(planned)
 
     def _carried_out(self, planned: Record) -> Record:

@@ -64,15 +64,22 @@ def apply_delta(new_file: Path, delta: bytes, out: Path) -> None:
 
     Raises OSError; ValueError where the delta is damaged.
     """
+    with out.open("wb") as old:
+        for piece in old_pieces(new_file, delta):
+            old.write(piece)
+
+
+def old_pieces(new_file: Path, delta: bytes) -> Iterator[bytes]:
+    """The bytes of the old file in order, at most `BLOCK` or `MAX_LITERAL` at a time; raises the same."""
     pieces, literal = _decode(delta)
     source = at = 0
-    with new_file.open("rb") as new, out.open("wb") as old:
+    with new_file.open("rb") as new:
         for step, length, own in pieces:
             source += step
             for size in _block_sizes(length):
-                old.write(_read(new, source, size))
+                yield _read(new, source, size)
                 source += size
-            old.write(literal[at : at + own])
+            yield literal[at : at + own]
             at += own
 
 

@@ -6,9 +6,12 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from genretag.database import sync_folder
+from genretag.errors import WriteError
 from genretag.journal import Journal, Write
-from genretag.store import Store, sync_folder
-from genretag.tagging.write import TEMP_PREFIX, hash_file
+from genretag.store import Store
+from genretag.tagging.inplace import is_half_written, taken, write_into
+from genretag.tagging.write import TEMP_PREFIX, hash_file, sync_file
 
 
 def recover(store: Store) -> list[str]:
@@ -37,6 +40,8 @@ def _settle(journal: Journal, write: Write) -> str:
         return (
             f"{path}: it is not known whether run {write.run_id} wrote it, since its folder is not there now"
         )
+    if write.state == "prepared" and write.in_place:
+        return _settle_in_place(journal, write)
     if write.state == "prepared" and _put_back(write):
         journal.abandoned(write.id, "changed")
         return f"{path}: was put back as others had left it when run {write.run_id} was interrupted"
@@ -52,6 +57,69 @@ def _settle(journal: Journal, write: Write) -> str:
         return f"{path}: had been written whole when run {write.run_id} was interrupted"
     journal.abandoned(write.id, "interrupted")
     return f"{path}: was left as it was when run {write.run_id} was interrupted"
+
+
+def _settle_in_place(journal: Journal, write: Write) -> str:
+    """A file that was being changed itself: as it was, whole, or to be finished from its whole copy."""
+    run = f"run {write.run_id} was interrupted"
+    try:
+        if _content(write.path) not in (write.before_hash, write.after_hash):
+            return _finish_half(journal, write, run)
+        if _content(write.path) == write.after_hash:
+            sync_file(write.path)
+            return _end_in_place(journal, write, f"had been written whole when {run}", written=True)
+        return _end_in_place(journal, write, f"was left as it was when {run}", written=False)
+    except (OSError, WriteError) as error:
+        reason = getattr(error, "strerror", None) or error
+        return (
+            f"{write.path}: cannot be set right now after {run} ({reason}); its whole copy is {write.temp}; "
+            "make both writable or free some space, and start genretag again"
+        )
+
+
+def _finish_half(journal: Journal, write: Write, run: str) -> str:
+    if _content(write.temp) != write.after_hash:
+        journal.abandoned(write.id, "changed")
+        return (
+            f"{write.path}: is neither what it was nor what it was to become when {run}, and the copy beside "
+            "it is gone; look whether it plays, and fetch it from a backup if not"
+        )
+    if not write.path.is_file():
+        return _keep_copy(journal, write, run)
+    with taken(write.path, write.path):
+        if not _is_half(journal, write):
+            return _keep_copy(journal, write, run)
+        write_into(write.path, write.temp)
+    return _end_in_place(journal, write, f"was half written when {run}; it is whole now", written=True)
+
+
+def _end_in_place(journal: Journal, write: Write, words: str, *, written: bool) -> str:
+    if write.temp.name.startswith(TEMP_PREFIX):
+        write.temp.unlink(missing_ok=True)
+    sync_folder(write.path.parent)
+    if written:
+        journal.done(write.id)
+    else:
+        journal.abandoned(write.id, "interrupted")
+    return f"{write.path}: {words}"
+
+
+def _is_half(journal: Journal, write: Write) -> bool:
+    delta = journal.delta(write.id)
+    if delta is None or write.before_hash is None:
+        return False
+    return is_half_written(write.path, write.temp, delta, write.before_hash)
+
+
+def _keep_copy(journal: Journal, write: Write, run: str) -> str:
+    kept = write.temp.with_name(write.temp.name.removeprefix("."))
+    os.replace(write.temp, kept)
+    sync_folder(kept.parent)
+    journal.abandoned(write.id, "changed")
+    return (
+        f"{write.path}: was being written when {run}, and others have changed or moved it since; the whole "
+        f"tagged copy is kept as {kept}"
+    )
 
 
 def _put_back(write: Write) -> bool:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from genretag import checkpoint
 from genretag.audio.payload import identify
 from genretag.errors import DecodeError, FileError, GenretagError, StoreError, TagError
+from genretag.interruption import held_off
+from genretag.places import Place
 from genretag.predict.decide import Decision, DecisionRule, decide
 from genretag.predict.engine import EngineOptions, Job, TrackScores, predict
 from genretag.store import CachedScores, FileKey, KnownFile, Store
@@ -67,15 +69,16 @@ class Tagging:
     """One run of `tag`: iterate over `records(found)`.
 
     Afterwards `writer` tells what was written and `albums`, where albums were decided, which tracks differ.
+    `places` are what the person named: no other run may write there at the same time.
     """
 
-    def __init__(self, options: TagOptions, store: Store) -> None:
+    def __init__(self, options: TagOptions, store: Store, places: Iterable[Place] = ()) -> None:
         self.options = options
         self.store = store
         self.model_path = checkpoint.resolve(options.model)
         self.meta = checkpoint.read_meta(self.model_path)
         self.model_hash = checkpoint.file_hash(self.model_path)
-        self.writer = GenreWriter(store, "tag", self.meta.name, options.writing)
+        self.writer = GenreWriter(store, "tag", self.meta.name, options.writing, places)
         self.albums: Albums | None = None
         if options.by == "album":
             self.albums = Albums(self.meta.labels, self._decision, options.genre_map)
@@ -83,13 +86,18 @@ class Tagging:
     def records(self, found: Iterable[Found]) -> Generator[Record, None, None]:
         """A record for every file, in the order of `found`; a file is finished when its record comes.
 
-        By album, records come when their folder is complete.
+        By album, records come when their folder is complete. BusyError, before anything is done, where
+        another run writes in the same places.
         """
         results = predict(map(self._prepare, found), self.model_path, self.options.engine)
         with contextlib.closing(results), self.writer:
+            if self.options.write:
+                self.writer.begin()
             heard = (self._heard(candidate, track) for candidate, track in results)
             for track, verdict in self._judged(heard):
-                yield self._finish(track, verdict)
+                # Until its record has been used: what is said of a file is what became of it.
+                with held_off():
+                    yield self._finish(track, verdict)
 
     # Before the model
 

@@ -11,7 +11,9 @@ from typing import Any, Literal
 
 from genretag.audio.payload import identify
 from genretag.errors import FileError, GenretagError, StoreError, TagError, UsageError
+from genretag.interruption import held_off
 from genretag.journal import Change, How, Journal, Write
+from genretag.places import places_listed
 from genretag.store import FileKey, KnownFile, Store
 from genretag.tagging import tags
 from genretag.tagging.delta import apply_delta
@@ -46,36 +48,44 @@ class UndoRecord:
         }
 
 
-def undo_run(store: Store, run_id: int) -> Generator[UndoRecord, None, None]:
+def undo_run(store: Store, run_id: int, *, in_place: bool = False) -> Generator[UndoRecord, None, None]:
     """Take back what a run wrote and still stands, the newest write first; a record for every file.
 
-    The taking back is a run of its own: it survives a crash like any other and can be taken back too. Raises
-    UsageError where there is no such run, StoreError while records come.
+    What was written in place goes back in place, with `in_place` everything. The taking back is a run of its
+    own: it survives a crash like any other and can be taken back too. Raises UsageError where there is no
+    such run; BusyError before, StoreError while records come.
     """
     journal = Journal(store)
     if all(run.id != run_id for run in journal.runs()):
         raise UsageError(f"there is no run {run_id} in the history; see: genretag history")
-    return _undo_writes(store, journal, run_id)
+    return _undo_writes(store, journal, run_id, in_place)
 
 
-def _undo_writes(store: Store, journal: Journal, run_id: int) -> Generator[UndoRecord, None, None]:
+def _undo_writes(
+    store: Store, journal: Journal, run_id: int, in_place: bool
+) -> Generator[UndoRecord, None, None]:
     standing = [
         write for write in journal.writes(run_id) if write.state == "done" and write.undone_by is None
     ]
-    with journal.run("undo", None) as own_id:
+    places = places_listed(write.path for write in standing)
+    with journal.run("undo", None, places) as own_id:
         for write in reversed(standing):
-            try:
-                record = _undo(store, journal, own_id, write)
-            except _SkipError as reason:
-                record = _left_alone(write, "skipped", reason.genres, FileError.of(reason))
-            except StoreError:
-                raise
-            except GenretagError as error:
-                record = _left_alone(write, "failed", (), FileError.of(error))
-            except OSError as error:
-                message = f"{write.path}: {error.strerror or error}; check that it can be read"
-                record = _left_alone(write, "failed", (), FileError("unreadable", message))
-            yield record
+            with held_off():
+                yield _record(store, journal, own_id, write, in_place)
+
+
+def _record(store: Store, journal: Journal, run_id: int, write: Write, in_place: bool) -> UndoRecord:
+    try:
+        return _undo(store, journal, run_id, write, in_place or write.in_place)
+    except _SkipError as reason:
+        return _left_alone(write, "skipped", reason.genres, FileError.of(reason))
+    except StoreError:
+        raise
+    except GenretagError as error:
+        return _left_alone(write, "failed", (), FileError.of(error))
+    except OSError as error:
+        message = f"{write.path}: {error.strerror or error}; check that it can be read"
+        return _left_alone(write, "failed", (), FileError("unreadable", message))
 
 
 class _SkipError(GenretagError):
@@ -92,7 +102,7 @@ def _left_alone(
     return UndoRecord(write.path, status, None, genres, genres, error)
 
 
-def _undo(store: Store, journal: Journal, run_id: int, write: Write) -> UndoRecord:
+def _undo(store: Store, journal: Journal, run_id: int, write: Write, in_place: bool) -> UndoRecord:
     path, exact = _find(store, journal, write)
     key = FileKey.of(path.stat())
     state = tags.read(path)
@@ -104,7 +114,15 @@ def _undo(store: Store, journal: Journal, run_id: int, write: Write) -> UndoReco
             change.audio_id, change.format, state.raw, state.genres, change.old_genres, write.id, how
         )
         return safe_write(
-            path, edit, check, expected=key, change=reverse, journal=journal, run_id=run_id, mtime_ns=mtime_ns
+            path,
+            edit,
+            check,
+            expected=key,
+            change=reverse,
+            journal=journal,
+            run_id=run_id,
+            mtime_ns=mtime_ns,
+            in_place=in_place,
         )
 
     def restore_values() -> WriteOutcome:

@@ -1,4 +1,7 @@
-"""One file replaced by a tagged copy of itself: a crash at any point leaves the old file or the new one."""
+"""One file replaced by a tagged copy of itself: a crash at any point leaves the old file or the new one.
+
+Or, where its owner wants that (`in_place`), changed into it: see `inplace`.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genretag.audio.payload import identify, same_payload
+from genretag.database import sync_folder
 from genretag.errors import GenretagError, WriteError
 from genretag.journal import Change, Journal
-from genretag.store import FileKey, sync_folder
+from genretag.store import FileKey
 from genretag.tagging.delta import make_delta
+from genretag.tagging.inplace import LeftAloneError, taken, write_into
 
 TEMP_PREFIX = ".genretag-"
 BLOCK = 1 << 20
@@ -37,6 +42,8 @@ _HINTS = {
     "missing": "scan the folder again",
     "too-long": "move it up some folders",
 }
+
+_HALF = "It may be half written; a whole copy lies beside it, and the next start of genretag sets it right"
 
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 _AT_FDCWD = -100
@@ -71,13 +78,17 @@ def safe_write(
     run_id: int,
     preserve_mtime: bool = False,
     mtime_ns: int | None = None,
+    in_place: bool = False,
 ) -> WriteOutcome:
     """Replace the file at `path` by a copy that `edit` changed and `check` accepted (both get its path).
+
+    `in_place`: write into the file what the copy holds, so that it stays the same file with all its names.
 
     The sound of the copy must be the same, bit for bit. Behind a symbolic link the target is replaced.
     `mtime_ns` sets the time of change; `preserve_mtime` keeps it. Whatever fails, the file stays as it was,
     the copy goes, and the error is a WriteError (`read-only`, `no-space`, `changed`, `verify-failed`,
-    `missing`, `io-error`), the GenretagError of `edit`, or StoreError.
+    `missing`, `io-error`), the GenretagError of `edit`, or StoreError. Only where a disk fails in the middle
+    of a write in place the copy stays, for the next start to finish from.
     """
     target = Path(os.path.realpath(path))
     temp = _temp_beside(target)
@@ -86,10 +97,10 @@ def safe_write(
         _refuse_read_only(path, target, status)
         with suppress(FileNotFoundError):
             temp.lstat()  # a path that is too long for the system must not get into the journal
-    write_id = journal.intend(run_id, target, temp, change, status.st_mtime_ns)
+    write_id = journal.intend(run_id, target, temp, change, status.st_mtime_ns, in_place=in_place)
     replacing = False
     try:
-        with _reported(path, temp):
+        with _reported(path, temp), taken(path, target):
             before = _copy(target, temp)
             edit(temp)
             _check(path, temp, check)
@@ -103,19 +114,31 @@ def safe_write(
                 sync_folder(target.parent)
                 journal.withdrawn(write_id)
                 return WriteOutcome(target, expected, changed=False)
-            owner_kept = _keep_metadata(target, temp, status)
+            owner_kept = in_place or _keep_metadata(target, temp, status)
             if preserve_mtime or mtime_ns is not None:
                 os.utime(temp, ns=(status.st_atime_ns, status.st_mtime_ns if mtime_ns is None else mtime_ns))
-            _sync(temp)
+            sync_file(temp)
             key = FileKey.of(temp.stat())
             delta = make_delta(target, temp)
+            if in_place:
+                _require_way_back(path, delta)
+                # Before the file itself changes, its copy must be safe by name too.
+                sync_folder(target.parent)
             journal.prepared(write_id, before, after, delta)
             # After the journal, which takes its time: what others do to the file meanwhile must be seen.
             _unchanged(path, target, expected, change.audio_id)
             replacing = True
-            _replace(path, target, temp, expected, change.audio_id)
+            if in_place:
+                key = _write_into(path, target, temp, status, after)
+            else:
+                _replace(path, target, temp, expected, change.audio_id)
     except BaseException as error:
-        if not replacing or _has_key(temp, key):
+        if in_place:
+            if not replacing or _holds(target, before) or isinstance(error, LeftAloneError):
+                _discard(journal, write_id, temp, error)
+            elif isinstance(error, WriteError):
+                raise WriteError(f"{error}. {_HALF}", code=error.code) from error
+        elif not replacing or _has_key(temp, key):
             _discard(journal, write_id, temp, error)
         elif not os.path.lexists(temp):  # interrupted right after the replacement
             sync_folder(target.parent)
@@ -124,7 +147,7 @@ def safe_write(
         raise
     sync_folder(target.parent)
     journal.done(write_id)
-    return WriteOutcome(target, key, True, status.st_nlink > 1, not owner_kept)
+    return WriteOutcome(target, key, True, status.st_nlink > 1 and not in_place, not owner_kept)
 
 
 def hash_file(path: Path) -> bytes:
@@ -232,7 +255,8 @@ def _copy_attributes(target: Path, temp: Path) -> None:
             os.removexattr(temp, name)
 
 
-def _sync(temp: Path) -> None:
+def sync_file(temp: Path) -> None:
+    """Make the content of a file safe from the loss of power. Raises OSError."""
     # Windows flushes only what is open for writing.
     with temp.open("r+b") as file:
         os.fsync(file.fileno())
@@ -269,6 +293,34 @@ def exchange_names(first: Path, second: Path) -> bool:
     if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM):  # the last in some sandboxes
         return False
     raise OSError(code, os.strerror(code), os.fspath(second))
+
+
+# In place
+
+
+def _require_way_back(path: Path, delta: bytes | None) -> None:
+    if delta is None:
+        raise WriteError(
+            f"{path}: so much of it would change that a stop in the middle could not be made good; "
+            "write it without --in-place",
+            code="in-place",
+        )
+
+
+def _write_into(path: Path, target: Path, temp: Path, status: os.stat_result, after: bytes) -> FileKey:
+    """Change the file into its copy, look at it, and remove the copy; the file's new key."""
+    write_into(target, temp, status)
+    if hash_file(target) != after:
+        raise WriteError(f"{path}: another program wrote into it at the same time", code="changed")
+    key = FileKey.of(target.stat())
+    temp.unlink()
+    return key
+
+
+def _holds(target: Path, content: bytes) -> bool:
+    with suppress(OSError):
+        return hash_file(target) == content
+    return False
 
 
 # When it fails

@@ -1,8 +1,8 @@
-"""Genres into files: one journalled run, begun at the first file that really changes."""
+"""Genres into files: one journalled run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from types import TracebackType
 
 from genretag.errors import TagError
 from genretag.journal import Change, Journal
+from genretag.places import Place
 from genretag.store import FileKey, KnownFile, Store
 from genretag.tagging import tags
 from genretag.tagging.tags import Id3Version
@@ -24,16 +25,24 @@ class WriteOptions:
     id3: Id3Version = "keep"
     preserve_mtime: bool = False
     provenance: bool = False
+    in_place: bool = False
 
 
 class GenreWriter:
     """Writes genres and keeps journal and cache in step; use it in a `with` statement.
 
     `run_id` is the run in the history once something was written, `links_broken` the files that had other
-    names (hard links) which still show the old genre.
+    names (hard links) which still show the old genre. `places` are where it is going to write.
     """
 
-    def __init__(self, store: Store, command: str, model: str | None, options: WriteOptions) -> None:
+    def __init__(
+        self,
+        store: Store,
+        command: str,
+        model: str | None,
+        options: WriteOptions,
+        places: Iterable[Place] = (),
+    ) -> None:
         self.options = options
         self.journal = Journal(store)
         self.run_id: int | None = None
@@ -41,7 +50,10 @@ class GenreWriter:
         self._store = store
         self._command = command
         self._model = model
+        self._places = places
         self._run = ExitStack()
+        # States of files with several names before and after: the next name was looked at before.
+        self._rewritten: dict[FileKey, FileKey] = {}
 
     def __enter__(self) -> GenreWriter:
         return self
@@ -74,20 +86,25 @@ class GenreWriter:
             path,
             edit,
             check,
-            expected=key,
+            expected=self._rewritten.get(key, key),
             change=change,
             journal=self.journal,
-            run_id=self._begun(),
+            run_id=self.begin(),
             preserve_mtime=options.preserve_mtime,
+            in_place=options.in_place,
         )
         if outcome.links_broken:
             self.links_broken.append(path)
+        if options.in_place and outcome.changed and path.stat().st_nlink > 1:
+            self._rewritten[key] = outcome.key
         self._store.remember_file(
             outcome.key, path, KnownFile(known.audio_id, state.format, taggable=True, genres=stored)
         )
         return outcome.changed
 
-    def _begun(self) -> int:
+    def begin(self) -> int:
+        """The id of the run; BusyError where another run is writing in one of the places."""
         if self.run_id is None:
-            self.run_id = self._run.enter_context(self.journal.run(self._command, self._model))
+            run = self.journal.run(self._command, self._model, self._places)
+            self.run_id = self._run.enter_context(run)
         return self.run_id
