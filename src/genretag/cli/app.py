@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from genretag import __version__
-from genretag.cli import apply, datasets, history, models, tag, train, tune, undo
+from genretag.cli import apply, datasets, history, models, tag, train, tune, undo, watch
 from genretag.cli.eval import evaluate
 
 app = typer.Typer(
@@ -40,6 +40,7 @@ for command in (
     tag.tag,
     apply.apply,
     undo.undo,
+    watch.watch,
     history.history,
     models.models,
     datasets.datasets,
