@@ -31,6 +31,7 @@ ALLOWED_UPWARDS = {("checkpoint", "genretag.audio.features")}
 ONLY_USER = {
     "mutagen": (
         "tagging/tags.py",
+        "tagging/heading.py",
         *(f"tagging/formats/{name}.py" for name in ("asf", "comments", "id3", "mp4")),
     ),
     "sqlite3": ("store.py", "journal.py"),

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from genretag import __version__
-from genretag.cli import apply, datasets, history, models, tag, train, tune, undo, watch
+from genretag.cli import apply, datasets, history, models, playlists, tag, train, tune, undo, watch
 from genretag.cli.eval import evaluate
 
 app = typer.Typer(
@@ -41,6 +41,7 @@ for command in (
     apply.apply,
     undo.undo,
     watch.watch,
+    playlists.playlists,
     history.history,
     models.models,
     datasets.datasets,
