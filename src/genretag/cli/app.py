@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 from genretag import __version__
-from genretag.cli import apply, datasets, history, models, playlists, tag, train, tune, undo, watch
+from genretag.cli import (
+    apply,
+    completion,
+    datasets,
+    history,
+    models,
+    playlists,
+    tag,
+    train,
+    tune,
+    undo,
+    watch,
+)
 from genretag.cli.eval import evaluate
 
 app = typer.Typer(
@@ -47,6 +59,8 @@ for command in (
     datasets.datasets,
     train.train,
     tune.tune,
+    evaluate,
 ):
-    app.command()(command)
-app.command("eval")(evaluate)
+    if completion.is_wanted():
+        completion.attach(command)
+    app.command("eval" if command is evaluate else None)(command)
