@@ -6,7 +6,7 @@ import json as jsonlib
 from datetime import datetime
 
 from genretag.cli import options
-from genretag.cli.output import printable, report_store, table
+from genretag.cli.output import printable, report_store, say, table
 
 
 def history(*, json: options.Json = False) -> int:
@@ -23,6 +23,9 @@ def history(*, json: options.Json = False) -> int:
     if json:
         for run in runs:
             print(jsonlib.dumps(run.to_dict()))
+        return 0
+    if not runs:
+        say("no run has written anything yet; to begin: genretag tag --dry-run PATH")
         return 0
     rows = [
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import threading
 import time
@@ -12,6 +13,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from genretag.cli import advice, narrow
 from genretag.tagging.plan import Record
 
 if TYPE_CHECKING:
@@ -87,9 +89,8 @@ class RecordPrinter:
             self._write(f"{record.status:<9} {shown:<32} {printable(str(record.path))}", sys.stdout)
         if self.bar is not None:
             self.bar.update()
-            self.bar.set_postfix(
-                failed=sum(self.failures.values()), unsure=self.statuses["unsure"], refresh=False
-            )
+            failed, unsure = sum(self.failures.values()), self.statuses["unsure"]
+            self.bar.set_postfix_str(advice.counted(failed, unsure, _columns()), refresh=False)
 
     def summary(self, hint: str | None = None) -> None:
         """What became of the files, and what a person may do next."""
@@ -105,11 +106,9 @@ class RecordPrinter:
             return
         files = "1 file" if total == 1 else f"{total:,} files"
         print(f"{files} in {seconds:,.1f} s{rate}: {counts}", file=sys.stderr)
-        if self.failures:
-            codes = ", ".join(f"{code} {count:,}" for code, count in self.failures.most_common())
-            print(f"failed: {codes}", file=sys.stderr)
-        if hint:
-            print(hint, file=sys.stderr)
+        steps = advice.next_steps(self.statuses, more=hint is not None)
+        for line in [*advice.failures(self.failures), *steps, *([hint] if hint else [])]:
+            print(line, file=sys.stderr)
 
     def undo_hint(self, run: int | None) -> str | None:
         """How to go back, where something was written."""
@@ -133,7 +132,13 @@ class RecordPrinter:
             return
         from tqdm import tqdm
 
-        with tqdm(unit=" files", dynamic_ncols=True, file=sys.stderr, smoothing=0.1) as self.bar:
+        with tqdm(
+            unit="",
+            bar_format=advice.bar_format(_columns()),
+            dynamic_ncols=True,
+            file=sys.stderr,
+            smoothing=0.1,
+        ) as self.bar:
             bar = self.bar
 
             def set_total() -> None:
@@ -144,6 +149,10 @@ class RecordPrinter:
         self.bar = None
 
 
+def _columns() -> int:
+    return shutil.get_terminal_size().columns
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A plain table on stdout; numbers stand to the right."""
     from rich import box
@@ -151,6 +160,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.table import Table
 
     lines = list(rows)
+    if sys.stdout.isatty() and _columns() < narrow.needed(columns, lines):
+        print(narrow.blocks(columns, lines, _columns()))
+        return
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(columns):
         numeric = bool(lines) and all(
@@ -186,6 +198,13 @@ def _in_words(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return str(value)
+
+
+def greet(store: Store) -> None:
+    """Before the first run of all, in a terminal: what will be written and how to undo it."""
+    if sys.stderr.isatty() and store.row("SELECT 1 FROM files LIMIT 1") is None:
+        for sentence in advice.before_the_first_run(store.folder):
+            say(sentence)
 
 
 def report_links(paths: Sequence[Path]) -> None:
