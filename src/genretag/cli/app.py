@@ -21,6 +21,7 @@ from genretag.cli import (
     watch,
 )
 from genretag.cli.eval import evaluate
+from genretag.cli.grouping import GroupedCommand
 
 app = typer.Typer(
     name="genretag",
@@ -63,4 +64,4 @@ for command in (
 ):
     if completion.is_wanted():
         completion.attach(command)
-    app.command("eval" if command is evaluate else None)(command)
+    app.command("eval" if command is evaluate else None, cls=GroupedCommand)(command)

@@ -78,6 +78,8 @@ def watch(
     over. What arrives together is one run of the history.
 
     Example: genretag watch ~/Downloads/Music
+
+    Example: genretag watch --initial --existing refresh --quiet ~/Music
     """
     from genretag.audio.windows import parse_coverage
     from genretag.predict.decide import DecisionRule
