@@ -96,3 +96,14 @@ def test_options_stand_under_headings(genretag: Command) -> None:
     assert all(f"\n{heading}:\n" in shown for heading in HEADINGS)
     assert "\nOptions:\n" in genretag("history", "--help").out
     assert os.linesep.join(shown.splitlines()).count("--dry-run") == 2  # once as an example
+
+
+def test_a_plan_without_work(genretag: Command, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.jsonl"
+    plan.touch()
+    answer = genretag("apply", plan)
+    assert answer.code == 0
+    assert (
+        answer.err
+        == f"genretag: {plan}: nothing in it to carry out; a plan has lines of the status planned\n"
+    )
