@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genretag.cli import options
-from genretag.cli.output import RecordPrinter, report_links, report_store, say
+from genretag.cli.output import RecordPrinter, greet, report_links, report_store, say
 from genretag.errors import ScanError, UsageError
 
 if TYPE_CHECKING:
@@ -44,6 +44,10 @@ def watch(
             metavar="keep|add|replace|refresh", help="Files that have a genre; see `genretag tag --help`."
         ),
     ] = "keep",
+    single: Annotated[
+        bool | None,
+        typer.Option("--single/--multi", help="One genre or several; default: what the model's labels are."),
+    ] = None,
     top: Annotated[int, typer.Option(metavar="N", help="At most N genres.")] = 3,
     threshold: Annotated[
         str, typer.Option(metavar="auto|P", help="Score a label needs; auto: the model's calibrated ones.")
@@ -106,6 +110,7 @@ def watch(
             top=top,
             threshold=None if threshold == "auto" else options.probability(threshold, "--threshold"),
             min_confidence=options.probability(min_confidence, "--min-confidence"),
+            task=None if single is None else "single" if single else "multi",
         ),
         genre_map=GenreMap() if map_file is None else load_map(map_file),
         writing=options.writing_options(separator, id3, preserve_mtime, provenance),
@@ -121,6 +126,8 @@ def watch(
     printer = RecordPrinter(as_json=json, quiet=quiet, verbose=verbose)
     with Store.open() as store:
         report_store(store)
+        if tag_options.write and not (json or quiet):
+            greet(store)
         model_path = Tagging(tag_options, store).model_path
         with closing(Predictor(model_path, tag_options.engine)) as predictor:
             session = _Session(tag_options, store, predictor, arrivals, printer)
