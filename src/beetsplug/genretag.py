@@ -19,6 +19,7 @@ from beets.plugins import BeetsPlugin
 
 from genretag import checkpoint
 from genretag.errors import GenretagError
+from genretag.escapes import printable
 from genretag.predict.decide import DecisionRule
 from genretag.predict.engine import Predictor
 from genretag.store import Store
@@ -135,7 +136,7 @@ class GenretagPlugin(BeetsPlugin):
 
     def _wanted(self, item: Item, record: Record, existing: Existing) -> list[str]:
         if record.error is not None:
-            self._log.warning("{}", record.error.message)
+            self._log.warning("{}", printable(record.error.message))
             return []
         if not record.genres:
             self._log.info("not sure enough: {}", item)

@@ -68,7 +68,7 @@ class WriteError(GenretagError):
 
 
 class PlanError(GenretagError):
-    """A plan line cannot be understood or no longer fits its file."""
+    """A plan line cannot be understood, names a file `outside`, or no longer fits its file (`changed`)."""
 
     code = "plan"
 

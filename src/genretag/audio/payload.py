@@ -156,12 +156,13 @@ def _skip_tail_tags(file: BinaryIO, start: int, end: int) -> int:
 
 def _tail_tag_length(tail: bytes, file: BinaryIO, end: int) -> int:
     """Length of the tag that ends at `end`, 0 where there is none; `tail` is what stands before `end`."""
+    # First, because "TAG" may stand in an APE tag at the very place where ID3v1 would begin.
+    if length := _ape_length(tail[-32:], from_header=False):
+        return length
     # Tags of 124 to 127 bytes exist, and taggers take them for ID3v1 too.
     for length in range(128, 123, -1):
         if tail[-length:].startswith(b"TAG") and len(tail) >= length:
             return length
-    if length := _ape_length(tail[-32:], from_header=False):
-        return length
     if tail[-10:].startswith(b"3DI"):
         return _id3v2_length(b"ID3" + tail[-7:])
     if tail.endswith(b"LYRICS200") and tail[-15:-9].isdigit():

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 from datetime import datetime
 
 from genretag.cli import options
-from genretag.cli.output import printable, report_store, say, table
+from genretag.cli.output import report_store, say, table
+from genretag.escapes import json_line
 
 
 def history(*, json: options.Json = False) -> int:
@@ -22,7 +22,7 @@ def history(*, json: options.Json = False) -> int:
         runs = Journal(store).runs()
     if json:
         for run in runs:
-            print(jsonlib.dumps(run.to_dict()))
+            print(json_line(run.to_dict()))
         return 0
     if not runs:
         say("no run has written anything yet; to begin: genretag tag --dry-run PATH")
@@ -32,7 +32,7 @@ def history(*, json: options.Json = False) -> int:
             str(run.id),
             datetime.fromtimestamp(run.started).strftime("%Y-%m-%d %H:%M"),
             run.command,
-            printable(run.model or "-"),
+            run.model or "-",
             str(run.written),
             str(run.undone),
             run.status,

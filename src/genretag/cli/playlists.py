@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,8 +9,9 @@ from typing import Annotated
 import typer
 
 from genretag.cli import options
-from genretag.cli.output import printable, say, table
+from genretag.cli.output import say, table
 from genretag.errors import UsageError
+from genretag.escapes import json_line, printable
 from genretag.tagging.scan import ScanOptions, require_any, scan
 
 
@@ -56,11 +56,11 @@ def playlists(
     written = list(write_playlists(collected, out, least=min_tracks, absolute=absolute))
     if json:
         rows = [{"genre": one.genre, "path": str(one.path), "tracks": one.tracks} for one in written]
-        print(jsonlib.dumps(rows))
+        print(json_line(rows))
     elif written:
         table(
             ("genre", "tracks", "playlist"),
-            ((printable(one.genre), f"{one.tracks:,}", printable(str(one.path))) for one in written),
+            ((one.genre, f"{one.tracks:,}", str(one.path)) for one in written),
         )
     if not quiet:
         if collected.unlisted:

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from genretag.checkpoint import put_in_place
 from genretag.errors import FileError, GenretagError, WriteError
+from genretag.escapes import printable
+from genretag.files import put_in_place
 from genretag.labels import canonical
 from genretag.tagging import tags
 from genretag.tagging.heading import read_heading
@@ -125,7 +126,7 @@ def _can_stand(name: str) -> bool:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))
 
 
 def _file_name(genre: str, taken: set[str]) -> str:

@@ -14,7 +14,6 @@ import io
 import json
 import os
 import random
-import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +30,7 @@ from genretag.audio.decode import one_line
 from genretag.audio.features import FeatureSpec
 from genretag.audio.payload import identify
 from genretag.errors import DecodeError, FeatureError, FileError
+from genretag.files import written_whole
 from genretag.predict.engine import EngineOptions, Job, run
 from genretag.predict.score import TorchScorer, front_end
 from genretag.training.variants import Variant
@@ -232,9 +232,5 @@ def _identity(path: Path) -> str | FileError:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written_whole(path, durable=False) as file:
+        file.write(content)

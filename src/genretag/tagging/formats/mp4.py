@@ -21,7 +21,7 @@ from genretag.tagging.formats.carrier import (
     splice,
     taken_out,
 )
-from genretag.tagging.formats.id3 import GENRES
+from genretag.tagging.formats.tcon import GENRES
 
 _PATH = (b"moov", b"udta", b"meta", b"ilst")
 _UTF8, _UTF16 = 1, 2  # types of a "data" atom
