@@ -62,6 +62,7 @@ for command in (
     tune.tune,
     evaluate,
 ):
-    if completion.is_wanted():
-        completion.attach(command)
     app.command("eval" if command is evaluate else None, cls=GroupedCommand)(command)
+
+if completion.is_wanted():
+    completion.attach_all(app)

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Any, get_type_hints
 
+from typer import Typer
 from typer.models import ArgumentInfo, OptionInfo
 
 # Set by the shell's completion script.
@@ -23,7 +24,17 @@ def is_wanted() -> bool:
     return VARIABLE in os.environ
 
 
-def attach(command: Callable[..., Any]) -> None:
+def attach_all(app: Typer) -> None:
+    """Give every command, those of groups included, its proposals."""
+    for command in app.registered_commands:
+        if command.callback is not None:
+            _attach(command.callback)
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            attach_all(group.typer_instance)
+
+
+def _attach(command: Callable[..., Any]) -> None:
     """Give the parameters of a command their proposals, from what their names and metavars say."""
     hints = get_type_hints(command, include_extras=True)
     for name, hint in hints.items():
