@@ -64,6 +64,8 @@ def _entries(group: Any, context: Any) -> Iterator[Entry]:
             continue
         inner = type(context)(command, info_name=name, parent=context)
         if hasattr(command, "commands"):
+            if command.invoke_without_command:
+                yield _entry(command, inner)
             yield from _entries(command, inner)
         else:
             yield _entry(command, inner)

@@ -168,6 +168,18 @@ def test_what_describes(genretag: Command, model: Path, tmp_path: Path) -> None:
     harmless(refused)
 
 
+def test_what_looks_at_one_song(genretag: Command, music: Path, model: Path, tmp_path: Path) -> None:
+    song, tagged, none = (next(music.glob(f"{name}*")) for name in ("song", "tagged", "none"))
+    for arguments in ((song,), (tagged,), (none,), ("--json", tagged), ("--json", none), (music,)):
+        harmless(genretag("inspect", "--model", model, *arguments))
+    assert "Polka" in genretag("inspect", "--model", model, tagged).out
+    page = tmp_path / f"page{EVIL}.html"
+    answer = genretag("inspect", "--model", model, "--audio", "link", "--html", page, tagged)
+    assert answer.code == 0
+    harmless(answer)
+    assert not set(page.read_text(encoding="utf-8")) & set("\x1b\x9b\x07\x7f\u202e")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal")
 def test_beside_a_progress_bar(music: Path, model: Path) -> None:
     ours, theirs = pty.openpty()

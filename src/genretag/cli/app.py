@@ -10,8 +10,11 @@ from genretag import __version__
 from genretag.cli import (
     apply,
     completion,
+    config,
     datasets,
     history,
+    inspect,
+    map,
     models,
     playlists,
     tag,
@@ -20,8 +23,8 @@ from genretag.cli import (
     undo,
     watch,
 )
+from genretag.cli.configured import ConfiguredCommand
 from genretag.cli.eval import evaluate
-from genretag.cli.grouping import GroupedCommand
 
 app = typer.Typer(
     name="genretag",
@@ -56,13 +59,16 @@ for command in (
     watch.watch,
     playlists.playlists,
     history.history,
+    inspect.inspect,
     models.models,
     datasets.datasets,
     train.train,
     tune.tune,
     evaluate,
 ):
-    app.command("eval" if command is evaluate else None, cls=GroupedCommand)(command)
+    app.command("eval" if command is evaluate else None, cls=ConfiguredCommand)(command)
+app.add_typer(map.app, name="map")
+app.add_typer(config.app, name="config")
 
 if completion.is_wanted():
     completion.attach_all(app)

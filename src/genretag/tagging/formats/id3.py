@@ -37,12 +37,14 @@ from genretag.tagging.formats.carrier import (
     splice,
     taken_out,
 )
+from genretag.tagging.formats.limits import require_few, require_small
 from genretag.tagging.formats.tcon import GENRES, names_of, spelled
 
 NO_GENRE = 255  # the ID3v1 byte of a file without a genre
 
 _UNSYNCHRONISED, _EXTENDED, _EXPERIMENTAL, _FOOTER = 0x80, 0x40, 0x20, 0x10
 _COMPRESSED_22 = 0x40
+_COMPRESSED = {3: 0x80, 4: 0x08}  # the flag of a frame
 _FRAME_ID = {2: re.compile(rb"[A-Z0-9]{3}"), 3: re.compile(rb"[A-Z0-9]{3}[A-Z0-9 \0]")}
 _FRAME_ID[4] = _FRAME_ID[3]
 _ENCODINGS = {0: "latin-1", 1: "utf-16", 2: "utf-16-be", 3: "utf-8"}
@@ -147,6 +149,7 @@ def _cut(version: int, body: bytes, bits: int) -> tuple[tuple[bytes, ...], bytes
         if size < 0 or end > len(body):
             break
         frames.append(body[at:end])
+        require_few(len(frames))
         at = end
     return tuple(frames), body[at:].rstrip(b"\0")
 
@@ -226,8 +229,11 @@ def _is_ours(tag: Tag, frame: bytes) -> bool:
 
 
 def convert(tag: Tag, version: int) -> Tag:
-    """The tag in ID3v2.3 or 2.4 (`version` 3 or 4): dates, people and encodings are those of that version."""
-    loaded = ID3(io.BytesIO(render(tag, 0)), translate=False, load_v1=False)
+    """The tag in ID3v2.3 or 2.4 (`version` 3 or 4): dates, people and encodings are those of that version.
+
+    Raises TagError `too-large` where its compressed frames unfold to too much.
+    """
+    loaded = _understood(tag)
     kept = [frame for frame in loaded.values() if frame.FrameID in _KEPT_IN_BOTH]
     unknown = list(loaded.unknown_frames) if tag.version > 2 else []
     if version == 3:
@@ -333,10 +339,17 @@ class Id3Tag:
 
 def _decoded(tag: Tag) -> list[str]:
     """The genres of a tag that holds genre frames only, numbers turned into names."""
-    frame: Any = ID3(io.BytesIO(render(tag, 0)), translate=False, load_v1=False).get("TCON")
+    frame: Any = _understood(tag).get("TCON")
     if frame is None:  # encrypted or junk
         return []
     return [name for value in frame.text for name in names_of(str(value))]
+
+
+def _understood(tag: Tag) -> Any:
+    """The frames as mutagen decodes them, which unfolds each compressed one whole, whatever it claims."""
+    squeezed = [frame for frame in tag.frames if tag.version > 2 and frame[9] & _COMPRESSED[tag.version]]
+    require_small([tag.body(frame) for frame in squeezed])
+    return ID3(io.BytesIO(render(tag, 0)), translate=False, load_v1=False)
 
 
 class Id3v1:
