@@ -18,7 +18,7 @@ def test_a_page_is_up_to_date(name: str, made: object) -> None:
 def test_every_option_and_example_is_there() -> None:
     entries = {entry.name: entry for entry in manual.entries()}
     assert {"genretag tag", "genretag watch", "genretag playlists", "genretag eval"} <= set(entries)
-    assert all(entry.examples and entry.text and entry.options for entry in entries.values())
+    assert all(entry.examples and entry.text for entry in entries.values())
     assert all(each.help for entry in entries.values() for each in (*entry.arguments, *entry.options))
     tag = {each.names: each.default for each in entries["genretag tag"].options}
     assert tag["--top N"] == "3"
