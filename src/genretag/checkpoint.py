@@ -21,6 +21,7 @@ from genretag.audio.features import FeatureSpec
 from genretag.errors import CheckpointError, FeatureError
 from genretag.files import put_in_place
 from genretag.labels import LabelSet
+from genretag.store import home
 
 if TYPE_CHECKING:
     import torch
@@ -183,9 +184,19 @@ def shipped() -> dict[str, Path]:
     return {}
 
 
+def own_folder() -> Path:
+    """Where a person's own models are kept, each as its name and SUFFIX; it need not exist."""
+    return home() / "models"
+
+
+def own() -> dict[str, Path]:
+    """Checkpoints that a person made with `genretag learn`, by name."""
+    return {path.name.removesuffix(SUFFIX): path for path in sorted(own_folder().glob(f"[!.]*{SUFFIX}"))}
+
+
 def resolve(name_or_file: str) -> Path:
-    """File of a shipped name or of a path; CheckpointError listing near names where there is none."""
-    known = shipped()
+    """File of a name, shipped or one's own, or of a path; CheckpointError with near names where none is."""
+    known = own() | shipped()
     if name_or_file in known:
         return known[name_or_file]
     path = Path(name_or_file).expanduser()
