@@ -59,6 +59,9 @@ def test_bash_is_told(line: str, words: list[str]) -> None:
 def test_names_are_those_of_the_program(genretag: Command) -> None:
     assert set(completion.DATASETS) == set(REGISTRY)
     assert set(proposed("genretag tag --model ")) == set(checkpoint.shipped())
+    checkpoint.own_folder().mkdir(parents=True)
+    shutil.copy(checkpoint.resolve("auto"), checkpoint.own_folder() / "mine.safetensors")
+    assert proposed("genretag tag --model mi") == ["mine"]
 
 
 def test_zsh_and_fish_are_told() -> None:

@@ -67,9 +67,9 @@ def _fitting(words: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
 
 
 def _models() -> Iterable[str]:
-    from genretag.checkpoint import shipped
+    from genretag.checkpoint import own, shipped
 
-    return shipped()
+    return own() | shipped()
 
 
 def _presets() -> Iterable[str]:
