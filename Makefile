@@ -8,7 +8,7 @@ ARGS   ?=
 DATA   ?= ../shared/data/gtzan
 MADE   ?= build/weights
 
-.PHONY: install tag test lint types unit coverage weights clean
+.PHONY: install tag test lint types unit coverage docs weights clean
 
 # A CPU-only build of torch already on the machine is kept; nothing newer is pulled in over it.
 $(VENV)/.installed: pyproject.toml
@@ -45,6 +45,10 @@ coverage: $(VENV)/.installed
 	$(BIN)/coverage run -m pytest -p no:xdist $(CORE_TESTS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+# docs/commands.md and the manual page, from the live commands.
+docs: $(VENV)/.installed
+	$(BIN)/python -m tools.manual
 
 TAGGRAMS = $(DATA)/musicnn_msd_taggram_train.npz
 

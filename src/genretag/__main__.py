@@ -42,6 +42,7 @@ def run(arguments: list[str] | None = None) -> int:
     # Here and not above: a Ctrl-C while they are imported is to end in a line too.
     from typer.exceptions import Abort, TyperException
 
+    from genretag.cli.advice import in_plain_words
     from genretag.cli.app import app
     from genretag.cli.output import prepare_streams, say
 
@@ -55,7 +56,7 @@ def run(arguments: list[str] | None = None) -> int:
     except TyperException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "genretag"
-        say(f"{error.format_message()} (see {command} --help)")
+        say(f"{in_plain_words(error.format_message())} (see {command} --help)")
         return NOTHING_STARTED
     except GenretagError as error:
         say(str(error))

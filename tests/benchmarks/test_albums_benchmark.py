@@ -30,7 +30,7 @@ def test_clips_of_the_valid_part_become_albums_by_artist(tmp_path: Path, tagged:
         "rock/A_B/rock.00001.flac",
         "rock/unknown rock_00003/rock.00003.flac",
     ]
-    found = tags.read_album(out / "rock" / "A_B" / "rock.00000.flac")
+    found = read_heading(out / "rock" / "A_B" / "rock.00000.flac")
     assert (found.album, found.album_artist) == (("rock of A/B", "A/B") if tagged else ("", ""))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from command import Command, command_line
+from genretag.audio.payload import identify
 from genretag.tagging import tags
 from sounds import make_sound
 
@@ -20,7 +21,7 @@ SURE = ("--model", "musicnn-msd", "--threshold", "0", "--top", "2")
 
 def plan_of(folder: Path, plan: Path, genre: str = "Rock") -> Path:
     songs = sorted(path for path in folder.rglob("*.mp3"))
-    plan.write_text("".join(json.dumps({"path": str(song), "genres": [genre]}) + "\n" for song in songs))
+    plan.write_text("".join(json.dumps({"path": str(song), "genres": [genre], "audio": identify(song)}) + "\n" for song in songs))
     return plan
 
 

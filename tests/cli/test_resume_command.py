@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from command import Command, command_line
+from genretag.audio.payload import identify
 from genretag.tagging import tags
 from sounds import make_sound
 
@@ -77,7 +78,7 @@ with open(sys.argv[1], "rb") as file:
 
 def test_a_player_hears_the_old_file_to_its_end(genretag: Command, tmp_path: Path) -> None:
     song, plan = make_sound(tmp_path / "song.mp3", 2.0), tmp_path / "plan"
-    plan.write_text(json.dumps({"path": str(song), "genres": ["Rock"]}))
+    plan.write_text(json.dumps({"path": str(song), "genres": ["Rock"], "audio": identify(song)}))
     before = hashlib.sha256(song.read_bytes()).hexdigest()
     pipe = subprocess.PIPE
     player = subprocess.Popen(

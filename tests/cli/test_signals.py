@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from command import Command, command_line
+from genretag.audio.payload import identify
 from genretag.journal import Journal
 from genretag.store import Store
 from genretag.tagging import tags
@@ -34,7 +35,8 @@ def plan(tmp_path: Path) -> Path:
     for path in paths:
         path.write_bytes(song)
     plan = tmp_path / "plan.jsonl"
-    plan.write_text("".join(json.dumps({"path": str(path), "genres": ["Rock"]}) + "\n" for path in paths))
+    line = {"genres": ["Rock"], "audio": identify(paths[0])}
+    plan.write_text("".join(json.dumps({"path": str(path), **line}) + "\n" for path in paths))
     return plan
 
 

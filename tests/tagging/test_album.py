@@ -16,7 +16,7 @@ from genretag.tagging import album as albums
 from genretag.tagging import tags
 from genretag.tagging.album import Albums, Track, Verdict, group, shelf
 from genretag.tagging.genremap import GenreMap
-from genretag.tagging.tags import AlbumTags
+from genretag.tagging.heading import Heading
 from sounds import make_sound
 
 LABELS = LabelSet(
@@ -150,26 +150,30 @@ def test_discs_belong_to_the_folder_above(path: str, folder: str) -> None:
     assert shelf(Path(path)) == Path(folder)
 
 
-def grouped(*tagged: AlbumTags) -> list[list[int]]:
+def said(album: str = "", album_artist: str = "", artist: str = "") -> Heading:
+    return Heading(artist=artist, album=album, album_artist=album_artist)
+
+
+def grouped(*tagged: Heading) -> list[list[int]]:
     return group(dict(enumerate(tagged)))
 
 
 def test_what_is_an_album() -> None:
-    one, other = AlbumTags("One", "Ann"), AlbumTags("Other", "Bob")
-    nothing = AlbumTags()
-    assert grouped(one, AlbumTags("one ", "ann"), one) == [[0, 1, 2]]
+    one, other = said("One", "Ann"), said("Other", "Bob")
+    nothing = said()
+    assert grouped(one, said("one ", "ann"), one) == [[0, 1, 2]]
     assert grouped(one, other, one) == [[0, 2], [1]]
-    assert grouped(AlbumTags("One (Disc 1)", "Ann"), AlbumTags("One (Disc 2)", "Ann")) == [[0, 1]]
+    assert grouped(said("One (Disc 1)", "Ann"), said("One (Disc 2)", "Ann")) == [[0, 1]]
     # Untagged tracks join the only album, make one by themselves, and stand alone among several.
     assert grouped(one, nothing, one) == [[0, 1, 2]]
     assert grouped(nothing, nothing) == [[0, 1]]
     assert grouped(one, nothing, other, nothing) == [[0], [1], [2], [3]]
     # One title, several artists: a compilation in a folder of its own, two albums in a folder of many.
-    hits = AlbumTags("Hits", "", "Ann"), AlbumTags("Hits", "", "Bob")
+    hits = said("Hits", "", "Ann"), said("Hits", "", "Bob")
     assert grouped(*hits) == [[0, 1]]
     assert grouped(*hits, other) == [[0], [1], [2]]
-    assert grouped(AlbumTags("Hits", "Ann"), AlbumTags("Hits", "Bob")) == [[0], [1]]
-    various = [AlbumTags("Hits", "Various Artists", artist) for artist in ("Ann", "Bob")]
+    assert grouped(said("Hits", "Ann"), said("Hits", "Bob")) == [[0], [1]]
+    various = [said("Hits", "Various Artists", artist) for artist in ("Ann", "Bob")]
     assert grouped(*various) == [[0, 1]]
 
 
@@ -194,19 +198,3 @@ def test_a_compilation_is_decided_together_only_where_most_of_it_agrees(tmp_path
         set_album(path, "Hits", "Ann")
     _, found = verdicts(*hits)
     assert None not in found.values()
-
-
-@pytest.mark.parametrize("suffix", [".mp3", ".flac", ".ogg", ".opus", ".m4a", ".wma", ".wv", ".aiff", ".tta"])
-def test_album_tags_are_read_in_every_format(tmp_path: Path, suffix: str) -> None:
-    path = make_sound(tmp_path / f"x{suffix}", 1.0)
-    assert tags.read_album(path) == AlbumTags()
-    set_album(path, "Kind of Blue", "Miles Davis", "Miles Davis Sextet")
-    assert tags.read_album(path) == AlbumTags("Kind of Blue", "Miles Davis", "Miles Davis Sextet")
-
-
-def test_what_is_no_music_has_no_album_to_read(tmp_path: Path) -> None:
-    with pytest.raises(TagError):
-        tags.read_album(tmp_path / "missing.mp3")
-    text = tmp_path / "x.txt"
-    text.write_text("no music")
-    assert tags.read_album(text) == AlbumTags()

@@ -7,7 +7,23 @@ from typing import Annotated
 import typer
 
 from genretag import __version__
-from genretag.cli import apply, config, datasets, history, inspect, learn, map, models, tag, train, tune, undo
+from genretag.cli import (
+    apply,
+    completion,
+    config,
+    datasets,
+    history,
+    inspect,
+    learn,
+    map,
+    models,
+    playlists,
+    tag,
+    train,
+    tune,
+    undo,
+    watch,
+)
 from genretag.cli.configured import ConfiguredCommand
 from genretag.cli.eval import evaluate
 
@@ -41,6 +57,8 @@ for command in (
     tag.tag,
     apply.apply,
     undo.undo,
+    watch.watch,
+    playlists.playlists,
     history.history,
     inspect.inspect,
     learn.learn,
@@ -48,8 +66,11 @@ for command in (
     datasets.datasets,
     train.train,
     tune.tune,
+    evaluate,
 ):
-    app.command(cls=ConfiguredCommand)(command)
-app.command("eval", cls=ConfiguredCommand)(evaluate)
+    app.command("eval" if command is evaluate else None, cls=ConfiguredCommand)(command)
 app.add_typer(map.app, name="map")
 app.add_typer(config.app, name="config")
+
+if completion.is_wanted():
+    completion.attach_all(app)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from typer.core import TyperCommand, TyperOption
+from typer.core import TyperOption
 
 from genretag.cli import settings
+from genretag.cli.grouping import GroupedCommand
 from genretag.cli.settings import SHARED, Entry, Settings
 from genretag.errors import ConfigError, GenretagError
 
@@ -20,7 +21,7 @@ NEVER_STOPPED = frozenset({"undo", "history"})
 _IN_FORCE = "genretag.configuration"
 
 
-class ConfiguredCommand(TyperCommand):
+class ConfiguredCommand(GroupedCommand):
     """A command that takes defaults from the configuration file.
 
     Every switch can be turned off again on the command line, by `--no-` before its name, also where its help

@@ -13,7 +13,7 @@ import typer
 
 from genretag.cli import options
 from genretag.cli.interrupted import interruptible
-from genretag.cli.output import RecordPrinter, report_links, report_outliers, report_store
+from genretag.cli.output import RecordPrinter, greet, report_links, report_outliers, report_store
 from genretag.errors import UsageError
 from genretag.tagging.plan import Existing, plan_writer
 from genretag.tagging.scan import Found, ScanOptions, read_file_list, require_any, scan
@@ -91,7 +91,11 @@ def tag(
 ) -> int:
     """Predict genres from the sound and write them into the files.
 
+    Files that have a genre are left alone unless --existing says otherwise; `genretag undo` takes it back.
+
     Example: genretag tag --dry-run ~/Music
+
+    Example: genretag tag --top 1 --existing add ~/Music/New
     """
     from genretag.audio.windows import parse_coverage
     from genretag.predict.decide import DecisionRule
@@ -139,6 +143,8 @@ def tag(
 
     with Store.open() as store:
         report_store(store)
+        if tag_options.write and not (json or quiet):
+            greet(store)
         places = _places(paths or [], files_from, nul=nul) if tag_options.write else ()
         tagging = Tagging(tag_options, store, places)
         printer = RecordPrinter(as_json=json, quiet=quiet, verbose=verbose)

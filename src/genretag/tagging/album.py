@@ -18,12 +18,10 @@ from typing import Any, Generic, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from genretag.errors import GenretagError
 from genretag.labels import LabelSet, canonical, parents
 from genretag.predict.decide import Decision
-from genretag.tagging import tags
 from genretag.tagging.genremap import GenreMap
-from genretag.tagging.tags import AlbumTags
+from genretag.tagging.heading import Heading, read_heading
 
 T = TypeVar("T")
 By = Literal["track", "album"]
@@ -110,7 +108,7 @@ class Albums:
         counted = [number for number, track in enumerate(held) if track.scores is not None or track.kept]
         if len(counted) < 2:
             return {}
-        tagged = {number: _tags(held[number].path) for number in counted}
+        tagged = {number: read_heading(held[number].path) for number in counted}
         verdicts: dict[int, Verdict] = {}
         for members in group(tagged):
             if len(members) > 1:
@@ -119,7 +117,7 @@ class Albums:
                 verdicts |= dict(zip(members, found, strict=False))
         return verdicts
 
-    def _album(self, album: Sequence[Track[T]], tagged: Sequence[AlbumTags]) -> list[Verdict]:
+    def _album(self, album: Sequence[Track[T]], tagged: Sequence[Heading]) -> list[Verdict]:
         """A verdict for each track of an album; none where it is not decided together."""
         own = [Decision((), 0.0) if track.scores is None else self._decide(track.scores) for track in album]
         if kept := _majority(track.kept for track in album):
@@ -169,7 +167,7 @@ def shelf(path: Path) -> Path:
     return folder if rest == folder.name else folder.parent / rest
 
 
-def group(tagged: dict[int, AlbumTags]) -> list[list[int]]:
+def group(tagged: dict[int, Heading]) -> list[list[int]]:
     """Tracks of one folder as albums.
 
     Tracks without an album tag belong to the only album of the folder, or make one where nothing is tagged;
@@ -196,14 +194,7 @@ def group(tagged: dict[int, AlbumTags]) -> list[list[int]]:
     return list(albums.values())
 
 
-def _tags(path: Path) -> AlbumTags:
-    try:
-        return tags.read_album(path)
-    except GenretagError:  # what cannot be read was told before; here it names no album
-        return AlbumTags()
-
-
-def _title(tag: AlbumTags) -> str:
+def _title(tag: Heading) -> str:
     return _plain(_without_disc(tag.album))
 
 
@@ -226,7 +217,7 @@ def _majority(kept: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
     return spelled[genres] if 2 * count > len(all_kept) else ()
 
 
-def _loose(tagged: Sequence[AlbumTags]) -> bool:
+def _loose(tagged: Sequence[Heading]) -> bool:
     """Whether nothing but the folder, or an album of various artists, holds the tracks together."""
     named = {_plain(tag.album_artist) for tag in tagged} - {""}
     players = {_plain(tag.artist) for tag in tagged}

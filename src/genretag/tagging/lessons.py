@@ -17,8 +17,8 @@ from genretag.errors import DecodeError, FileError, TagError, TrainingError
 from genretag.journal import Journal
 from genretag.labels import canonical, lookup
 from genretag.tagging import tags
+from genretag.tagging.heading import read_heading
 from genretag.tagging.scan import ScanOptions, scan
-from genretag.tagging.tags import AlbumTags
 
 Source = Literal["folders", "tags"]
 MIN_FILES = 5
@@ -235,17 +235,9 @@ def as_clips(root: Path, files: Sequence[Labelled]) -> tuple[Clip, ...]:
     listed = read_artists([root, root.parent])
     clips = []
     for file in files:
-        said = _album_tags(file.path)
+        said = read_heading(file.path)
         artist = listed.get(file.id) or listed.get(Path(file.id).with_suffix("").as_posix())
         artist = " ".join((artist or said.artist or said.album_artist).split()).casefold()
         album = f"{file.path.parent}/{said.album}" if said.album else file.id
         clips.append(Clip(file.id, file.path, file.genres, artist or None, album, None))
     return tuple(clips)
-
-
-def _album_tags(path: Path) -> AlbumTags:
-    """What the file says of artist and album; nothing where its tags cannot be read."""
-    try:
-        return tags.read_album(path)
-    except TagError:
-        return AlbumTags()

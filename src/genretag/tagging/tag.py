@@ -17,7 +17,7 @@ from genretag.errors import DecodeError, FileError, GenretagError, StoreError, T
 from genretag.interruption import held_off
 from genretag.places import Place
 from genretag.predict.decide import Decision, DecisionRule, decide
-from genretag.predict.engine import EngineOptions, Job, TrackScores, predict
+from genretag.predict.engine import EngineOptions, Job, Predictor, TrackScores, predict
 from genretag.store import CachedScores, FileKey, KnownFile, Store
 from genretag.tagging import tags
 from genretag.tagging.album import Albums, By, Track, Verdict
@@ -69,13 +69,21 @@ class Tagging:
     """One run of `tag`: iterate over `records(found)`.
 
     Afterwards `writer` tells what was written and `albums`, where albums were decided, which tracks differ.
-    `places` are what the person named: no other run may write there at the same time.
+    `places` are what the person named: no other run may write there at the same time. With a `predictor` its
+    checkpoint and its engine are used, and stay ready for the next run.
     """
 
-    def __init__(self, options: TagOptions, store: Store, places: Iterable[Place] = ()) -> None:
+    def __init__(
+        self,
+        options: TagOptions,
+        store: Store,
+        places: Iterable[Place] = (),
+        predictor: Predictor | None = None,
+    ) -> None:
         self.options = options
         self.store = store
-        self.model_path = checkpoint.resolve(options.model)
+        self.predictor = predictor
+        self.model_path = predictor.checkpoint if predictor else checkpoint.resolve(options.model)
         self.meta = checkpoint.read_meta(self.model_path)
         self.model_hash = checkpoint.file_hash(self.model_path)
         self.writer = GenreWriter(store, "tag", self.meta.name, options.writing, places)
@@ -89,7 +97,11 @@ class Tagging:
         By album, records come when their folder is complete. BusyError, before anything is done, where
         another run writes in the same places.
         """
-        results = predict(map(self._prepare, found), self.model_path, self.options.engine)
+        jobs = map(self._prepare, found)
+        if self.predictor is None:
+            results = predict(jobs, self.model_path, self.options.engine)
+        else:
+            results = self.predictor.predict(jobs)
         with contextlib.closing(results), self.writer:
             if self.options.write:
                 self.writer.begin()

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import mutagen
 from mutagen import MutagenError
@@ -60,22 +60,6 @@ class TagState:
     genres: tuple[str, ...]
     raw: str
 
-
-@dataclass(frozen=True)
-class AlbumTags:
-    """What a file says of the album it belongs to; empty where it says nothing."""
-
-    album: str = ""
-    album_artist: str = ""
-    artist: str = ""
-
-
-# The same field in ID3, Vorbis comments and APEv2 (whatever their case), MP4 and ASF.
-_ALBUM_FIELDS = {
-    "album": ("talb", "album", "\xa9alb", "wm/albumtitle"),
-    "album_artist": ("tpe2", "albumartist", "album artist", "album_artist", "aart", "wm/albumartist"),
-    "artist": ("tpe1", "artist", "\xa9art", "author"),
-}
 
 Maker = Callable[[BinaryIO], Carrier]
 
@@ -178,23 +162,17 @@ def read(path: Path) -> TagState:
         return TagState(name, True, _genres(carriers), raw)
 
 
-def read_album(path: Path) -> AlbumTags:
-    """Album, album artist and artist as the file's main tag names them. Raises TagError as `read` does."""
+def as_mutagen_sees(path: Path) -> Any:
+    """The file as mutagen reads it whole, its tags within the bounds that `read` keeps.
+
+    Raises TagError, and whatever mutagen raises over damaged files.
+    """
     with _reported(path, "rb") as file:
-        found = mutagen.File(file)
-        fields = {} if found is None or not found.tags else dict(found.tags.items())
-        first = {key.casefold(): _first(value) for key, value in fields.items()}
-    return AlbumTags(**{
-        name: next((first[key] for key in keys if first.get(key)), "") for name, keys in _ALBUM_FIELDS.items()
-    })  # fmt: skip
-
-
-def _first(value: object) -> str:
-    """The first of the values of a field, as text."""
-    values = getattr(value, "text", value)
-    if isinstance(values, list):
-        values = values[0] if values else ""
-    return str(values).strip()
+        for carrier in _carriers(file, _FORMATS.get(_identify(file), _BY_ID3)).values():
+            if isinstance(carrier, Id3Tag):
+                carrier.require_small()
+        file.seek(0)
+        return mutagen.File(file)
 
 
 def write(
@@ -323,7 +301,7 @@ def _raw(name: str, carriers: dict[str, Carrier]) -> str:
 def _reported(path: Path, mode: Literal["rb", "r+b"]) -> Iterator[BinaryIO]:
     """The open file; whatever goes wrong with it becomes one line that names it."""
     try:
-        with TagReader(open_regular(path).detach()) if mode == "rb" else open(path, mode) as file:
+        with TagReader(open_regular(path).detach(), path) if mode == "rb" else open(path, mode) as file:
             yield file
     except DecodeError as error:
         raise TagError(str(error), code=error.code) from error

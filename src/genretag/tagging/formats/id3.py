@@ -276,6 +276,11 @@ class Id3Tag:
         frames = tuple(frame for frame in tag.frames if tag.name(frame) in (b"TCON", b"TCO"))
         return _decoded(replace(tag, frames=frames, tail=b"")) if frames else []
 
+    def require_small(self) -> None:
+        """TagError `too-large` where mutagen would unfold compressed frames to more than fits."""
+        if self._tag is not None:
+            _require_small(self._tag)
+
     def stored(self) -> Stored:
         tag = self._tag
         if tag is None:
@@ -347,9 +352,13 @@ def _decoded(tag: Tag) -> list[str]:
 
 def _understood(tag: Tag) -> Any:
     """The frames as mutagen decodes them, which unfolds each compressed one whole, whatever it claims."""
+    _require_small(tag)
+    return ID3(io.BytesIO(render(tag, 0)), translate=False, load_v1=False)
+
+
+def _require_small(tag: Tag) -> None:
     squeezed = [frame for frame in tag.frames if tag.version > 2 and frame[9] & _COMPRESSED[tag.version]]
     require_small([tag.body(frame) for frame in squeezed])
-    return ID3(io.BytesIO(render(tag, 0)), translate=False, load_v1=False)
 
 
 class Id3v1:

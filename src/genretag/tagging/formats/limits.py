@@ -6,6 +6,7 @@ import io
 import os
 import zlib
 from contextlib import suppress
+from pathlib import Path
 
 from genretag.errors import TagError
 
@@ -18,10 +19,16 @@ MOST_UNFOLDED = 64 << 20
 class TagReader(io.BufferedReader):
     """A file open for reading its tags; TagError `too-large` before these fill the memory or never end."""
 
-    def __init__(self, raw: io.RawIOBase) -> None:
+    def __init__(self, raw: io.RawIOBase, path: Path) -> None:
         super().__init__(raw)
+        self._path = path
         self._length = os.fstat(raw.fileno()).st_size
         self._bytes = self._reads = 0
+
+    @property
+    def name(self) -> str:
+        """The path: mutagen tells some formats by their suffix."""
+        return str(self._path)
 
     def read(self, size: int | None = -1, /) -> bytes:
         left = max(0, self._length - self.tell())
