@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "genretag"
 FLOORS = (
     {"__main__"},
     {"cli"},
+    {"pages"},
     {"tagging", "training"},
     {"predict"},
     {"models", "datasets"},

@@ -1,0 +1,1 @@
+"""Self-contained HTML pages: one file each, that works offline and asks nothing of the network."""
