@@ -79,6 +79,12 @@ class MapError(GenretagError):
     code = "map"
 
 
+class ConfigError(GenretagError):
+    """The configuration file cannot be understood, or holds what no option can be."""
+
+    code = "config"
+
+
 class StoreError(GenretagError):
     """The store cannot be opened or used."""
 

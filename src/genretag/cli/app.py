@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from genretag import __version__
-from genretag.cli import apply, datasets, history, models, tag, train, tune, undo
+from genretag.cli import apply, config, datasets, history, models, tag, train, tune, undo
+from genretag.cli.configured import ConfiguredCommand
 from genretag.cli.eval import evaluate
 
 app = typer.Typer(
@@ -46,5 +47,6 @@ for command in (
     train.train,
     tune.tune,
 ):
-    app.command()(command)
-app.command("eval")(evaluate)
+    app.command(cls=ConfiguredCommand)(command)
+app.command("eval", cls=ConfiguredCommand)(evaluate)
+app.add_typer(config.app, name="config")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from genretag.store import Store
+    from genretag.tagging.album import Verdict
 
 # Of files that nothing happened to, a person who did not ask wants the count only.
 _QUIET_STATUSES = frozenset({"kept", "unchanged"})
@@ -193,6 +194,15 @@ def report_links(paths: Sequence[Path]) -> None:
     if paths:
         others = f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
         say(f"{paths[0]}{others}: had other names (hard links), which still show the old genre")
+
+
+def report_outliers(outliers: Sequence[tuple[Path, Verdict]]) -> None:
+    """Tell which tracks differ strongly from the album that decided for them."""
+    if outliers:
+        path, verdict = outliers[0]
+        others = f" and {len(outliers) - 1:,} more (album.outlier in --json)" if len(outliers) > 1 else ""
+        heard, album = ", ".join(verdict.own) or "nothing", ", ".join(verdict.genres) or "nothing"
+        say(f"{path}{others}: differs from its album: {heard} by itself, {album} with the others")
 
 
 def report_store(store: Store) -> None:

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
 from genretag.cli import options
-from genretag.cli.output import RecordPrinter, report_links, report_store
+from genretag.cli.output import RecordPrinter, report_links, report_outliers, report_store
 from genretag.errors import UsageError
 from genretag.tagging.plan import Existing, plan_writer
 from genretag.tagging.scan import Found, ScanOptions, read_file_list, require_any, scan
@@ -52,6 +52,13 @@ def tag(
         Path | None,
         typer.Option("--map", metavar="FILE", help="TOML: rename, drop, allow, parents (see the README)."),
     ] = None,
+    by: Annotated[
+        str,
+        typer.Option(
+            metavar="track|album",
+            help="Decide for every track by itself, or for the tracks of an album together.",
+        ),
+    ] = "track",
     coverage: options.Coverage = "fast",
     separator: options.Separator = None,
     id3: options.Id3 = "keep",
@@ -85,6 +92,7 @@ def tag(
     from genretag.predict.decide import DecisionRule
     from genretag.predict.engine import EngineOptions
     from genretag.store import Store
+    from genretag.tagging.album import By
     from genretag.tagging.genremap import GenreMap, load_map
     from genretag.tagging.tag import Tagging, TagOptions
 
@@ -111,6 +119,7 @@ def tag(
             coverage=parse_coverage(coverage),
         ),
         use_cache=not no_cache,
+        by=options.one_of(by, get_args(By), "--by"),
     )
     sources = _sources(paths or [], files_from, nul=nul)
     require_any(paths or [])
@@ -130,6 +139,8 @@ def tag(
         with plan_writer(plan) as keep, closing(tagging.records(found())) as records:
             printer.print_all(map(keep, records), count)
         report_links(tagging.writer.links_broken)
+        if tagging.albums is not None and not quiet:
+            report_outliers(tagging.albums.outliers)
         printer.summary(_plan_hint(plan) if plan else printer.undo_hint(tagging.writer.run_id))
     return printer.exit_code
 

@@ -33,7 +33,8 @@ class Record:
 
     `genres` is what the file is to hold (empty where nothing was decided), `previous` what it held before,
     `scores` a probability for every label of the model. `audio` identifies the sound, so that a plan is
-    never carried out on another file that took the name.
+    never carried out on another file that took the name. `album` is what was decided for the file's album and
+    how it stands to it (see `album.Verdict`), None where it was decided by itself.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class Record:
     seconds: float = 0.0
     error: FileError | None = None
     audio: str | None = None
+    album: Mapping[str, Any] | None = None
 
     def to_json(self) -> str:
         """One line; bytes of a name that are not UTF-8 become lone surrogates, which `json` reads back."""
@@ -60,8 +62,9 @@ class Record:
                 "seconds": round(self.seconds, 3),
                 "error": error,
                 "audio": self.audio,
+                "album": self.album,
             },
-            ensure_ascii=_has_surrogates(str(self.path)),
+            ensure_ascii=_has_surrogates(f"{self.path}{(self.album or {}).get('folder')}"),
         )
 
 
@@ -147,6 +150,7 @@ def parse_record(line: str, where: str) -> Record:
         seconds=float(seconds),
         error=_error(document, where),
         audio=_text(document, "audio", where),
+        album=_album(document, where),
     )
 
 
@@ -201,6 +205,13 @@ def _text(document: dict[str, Any], key: str, where: str) -> str | None:
     value = document.get(key)
     if value is not None and not isinstance(value, str):
         raise PlanError(f"{where}: {key} must be text, not {value!r}"[:300])
+    return value
+
+
+def _album(document: dict[str, Any], where: str) -> dict[str, Any] | None:
+    value = document.get("album")
+    if value is not None and not isinstance(value, dict):
+        raise PlanError(f"{where}: album must be null or an object, not {value!r}"[:300])
     return value
 
 

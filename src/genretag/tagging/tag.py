@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from genretag import checkpoint
 from genretag.audio.payload import identify
 from genretag.errors import DecodeError, FileError, GenretagError, StoreError, TagError
-from genretag.predict.decide import DecisionRule, decide
+from genretag.predict.decide import Decision, DecisionRule, decide
 from genretag.predict.engine import EngineOptions, Job, TrackScores, predict
 from genretag.store import CachedScores, FileKey, KnownFile, Store
 from genretag.tagging import tags
+from genretag.tagging.album import Albums, By, Track, Verdict
 from genretag.tagging.genremap import GenreMap
 from genretag.tagging.plan import Existing, Record, merge
 from genretag.tagging.scan import Found
@@ -39,6 +40,7 @@ class TagOptions:
     writing: WriteOptions = field(default_factory=WriteOptions)
     engine: EngineOptions = field(default_factory=EngineOptions)
     use_cache: bool = True
+    by: By = "track"
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,19 @@ class _Candidate:
     cached: CachedScores | None = None
 
 
+@dataclass(frozen=True)
+class _Heard:
+    """A file after the model has spoken, and its record so far: whole where there is nothing to decide."""
+
+    candidate: _Candidate
+    record: Record
+
+
 class Tagging:
-    """One run of `tag`: iterate over `records(found)`; afterwards `writer` tells what was written."""
+    """One run of `tag`: iterate over `records(found)`.
+
+    Afterwards `writer` tells what was written and `albums`, where albums were decided, which tracks differ.
+    """
 
     def __init__(self, options: TagOptions, store: Store) -> None:
         self.options = options
@@ -63,13 +76,22 @@ class Tagging:
         self.meta = checkpoint.read_meta(self.model_path)
         self.model_hash = checkpoint.file_hash(self.model_path)
         self.writer = GenreWriter(store, "tag", self.meta.name, options.writing)
+        self.albums: Albums | None = None
+        if options.by == "album":
+            self.albums = Albums(self.meta.labels, self._decision, options.genre_map)
 
     def records(self, found: Iterable[Found]) -> Generator[Record, None, None]:
-        """A record for every file, in the order of `found`; a file is finished when its record comes."""
+        """A record for every file, in the order of `found`; a file is finished when its record comes.
+
+        By album, records come when their folder is complete.
+        """
         results = predict(map(self._prepare, found), self.model_path, self.options.engine)
         with contextlib.closing(results), self.writer:
-            for candidate, track in results:
-                yield self._finish(candidate, track)
+            heard = (self._heard(candidate, track) for candidate, track in results)
+            if self.albums is None:
+                yield from (self._finish(track, None) for track in heard)
+            else:
+                yield from (self._finish(track, verdict) for track, verdict in self.albums.together(heard))
 
     # Before the model
 
@@ -123,7 +145,8 @@ class Tagging:
 
     # After the model
 
-    def _finish(self, candidate: _Candidate, track: TrackScores | None) -> Record:
+    def _heard(self, candidate: _Candidate, track: TrackScores | None) -> Track[_Heard]:
+        """What is known of a file once the model has spoken; its scores are remembered."""
         known, error = candidate.known, candidate.error
         base = Record(candidate.path, "failed", model=self.meta.name)
         if known is not None:
@@ -134,38 +157,53 @@ class Tagging:
         if error or known is None:
             if track is not None and known is not None and error and error.code in _LASTING:
                 self.store.remember_failure(known.audio_id, error)
-            return replace(base, error=error)
+            return Track(_Heard(candidate, replace(base, error=error)), candidate.path)
         if candidate.kept:
-            return replace(base, status="kept")
-        return self._decided(base, candidate, known, self._scores(known, candidate.cached, track))
+            record = replace(base, status="kept")
+            return Track(_Heard(candidate, record), candidate.path, kept=known.genres)
+        found = self._scores(known, candidate.cached, track)
+        named = dict(zip(self.meta.labels.names, found.scores.tolist(), strict=True))
+        heard = _Heard(candidate, replace(base, scores=named))
+        return Track(heard, candidate.path, found.scores, found.duration)
 
     def _scores(
         self, known: KnownFile, cached: CachedScores | None, track: TrackScores | None
-    ) -> NDArray[np.float32]:
+    ) -> CachedScores:
         if cached is not None:
-            return cached.scores
+            return cached
         assert track is not None
         assert track.scores is not None
         fresh = CachedScores(track.scores, track.n_windows, track.duration)
         self.store.remember_scores(known.audio_id, self.model_hash, str(self.options.engine.coverage), fresh)
-        return track.scores
+        return fresh
+
+    def _decision(self, scores: NDArray[np.floating]) -> Decision:
+        return decide(scores, self.meta.labels, self.meta.thresholds, self.options.rule)
+
+    def _finish(self, track: Track[_Heard], verdict: Verdict | None) -> Record:
+        """The record of a file, decided by itself or with its album, and written where that is wanted."""
+        candidate, record = track.item.candidate, track.item.record
+        if verdict is not None:
+            record = replace(record, album=verdict.to_dict())
+        if track.scores is None or candidate.known is None:
+            return record
+        if verdict is not None:
+            return self._decided(record, candidate, candidate.known, verdict.genres)
+        decided = self.options.genre_map.apply(self._decision(track.scores).genres)
+        return self._decided(record, candidate, candidate.known, decided)
 
     def _decided(
-        self, base: Record, candidate: _Candidate, known: KnownFile, scores: NDArray[np.float32]
+        self, record: Record, candidate: _Candidate, known: KnownFile, decided: tuple[str, ...]
     ) -> Record:
-        """The record of a file whose scores are known."""
-        decision = decide(scores, self.meta.labels, self.meta.thresholds, self.options.rule)
-        decided = self.options.genre_map.apply(decision.genres)
-        named = dict(zip(self.meta.labels.names, scores.tolist(), strict=True))
-        record = replace(base, scores=named)
+        """The record of a file whose genres are decided."""
         if not known.taggable:
             reason = known.error or FileError(
-                "not-taggable", f"{base.path}: {known.format} files have no place for a genre"
+                "not-taggable", f"{record.path}: {known.format} files have no place for a genre"
             )
             return replace(record, genres=decided, error=reason)
         if not decided:
             return replace(record, status="unsure")
-        wanted = merge(self.options.existing, known.genres, decided, self._ours(base.path, known))
+        wanted = merge(self.options.existing, known.genres, decided, self._ours(record.path, known))
         if wanted is None or known.genres == tags.as_stored(wanted, self.options.writing.separator):
             return replace(record, status="unchanged", genres=known.genres)
         record = replace(record, status="planned", genres=wanted)

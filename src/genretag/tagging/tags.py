@@ -27,6 +27,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+import mutagen
 from mutagen import MutagenError
 from mutagen.mp3 import HeaderNotFoundError, MPEGInfo
 
@@ -56,6 +57,22 @@ class TagState:
     genres: tuple[str, ...]
     raw: str
 
+
+@dataclass(frozen=True)
+class AlbumTags:
+    """What a file says of the album it belongs to; empty where it says nothing."""
+
+    album: str = ""
+    album_artist: str = ""
+    artist: str = ""
+
+
+# The same field in ID3, Vorbis comments and APEv2 (whatever their case), MP4 and ASF.
+_ALBUM_FIELDS = {
+    "album": ("talb", "album", "\xa9alb", "wm/albumtitle"),
+    "album_artist": ("tpe2", "albumartist", "album artist", "album_artist", "aart", "wm/albumartist"),
+    "artist": ("tpe1", "artist", "\xa9art", "author"),
+}
 
 Maker = Callable[[BinaryIO], Carrier]
 
@@ -151,6 +168,25 @@ def read(path: Path) -> TagState:
                 raise
             return TagState(name, False, (), _raw(name, {}))
         return TagState(name, True, _genres(carriers), _raw(name, carriers))
+
+
+def read_album(path: Path) -> AlbumTags:
+    """Album, album artist and artist as the file's main tag names them. Raises TagError as `read` does."""
+    with _reported(path, "rb") as file:
+        found = mutagen.File(file)
+        fields = {} if found is None or not found.tags else dict(found.tags.items())
+        first = {key.casefold(): _first(value) for key, value in fields.items()}
+    return AlbumTags(**{
+        name: next((first[key] for key in keys if first.get(key)), "") for name, keys in _ALBUM_FIELDS.items()
+    })  # fmt: skip
+
+
+def _first(value: object) -> str:
+    """The first of the values of a field, as text."""
+    values = getattr(value, "text", value)
+    if isinstance(values, list):
+        values = values[0] if values else ""
+    return str(values).strip()
 
 
 def write(
