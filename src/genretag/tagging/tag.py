@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genretag import checkpoint
-from genretag.audio.payload import identify
-from genretag.errors import DecodeError, FileError, GenretagError, StoreError, TagError
+from genretag.errors import FileError, GenretagError, StoreError
 from genretag.predict.decide import Decision, DecisionRule, decide
 from genretag.predict.engine import EngineOptions, Job, TrackScores, predict
 from genretag.store import CachedScores, FileKey, KnownFile, Store
 from genretag.tagging import tags
 from genretag.tagging.album import Albums, By, Track, Verdict
 from genretag.tagging.genremap import GenreMap
+from genretag.tagging.look import look
 from genretag.tagging.plan import Existing, Record, merge
 from genretag.tagging.scan import Found
 from genretag.tagging.writer import GenreWriter, WriteOptions
@@ -112,23 +112,8 @@ class Tagging:
         return Job(candidate, candidate.path)
 
     def _look(self, found: Found) -> _Candidate:
-        """What the store or else the file itself says of its recording and its genres."""
-        path = found.path
-        if found.error:
-            return _Candidate(path, error=found.error)
-        try:
-            key = FileKey.of(path.stat())
-            known = self.store.known_file(key) if self.options.use_cache else None
-            if known is None:
-                known = _read(path)
-                self.store.remember_file(key, path, known)
-        except DecodeError as error:
-            return _Candidate(path, error=FileError.of(error))
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            code = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
-            return _Candidate(path, error=FileError(code, f"{path}: cannot be read ({reason})"))
-        return _Candidate(path, key, known)
+        seen = look(found, self.store, use_cache=self.options.use_cache)
+        return _Candidate(seen.path, seen.key, seen.known, seen.error)
 
     def _left_alone(self, path: Path, known: KnownFile) -> bool:
         """Whether the policy keeps the genres of this file, whatever the model would say."""
@@ -228,16 +213,6 @@ def provenance(record: Record) -> str:
     high = sorted((item for item in record.scores.items() if item[1] >= 0.1), key=lambda item: -item[1])
     scores = {label: round(score, 3) for label, score in high}
     return json.dumps({"model": record.model, "version": __version__, "scores": scores}, ensure_ascii=False)
-
-
-def _read(path: Path) -> KnownFile:
-    """Recording and genres of a file that the store does not know. Raises OSError, DecodeError."""
-    audio_id = identify(path)
-    try:
-        state = tags.read(path)
-    except TagError as error:
-        return KnownFile(audio_id, "", False, (), FileError.of(error))
-    return KnownFile(audio_id, state.format, state.taggable, state.genres)
 
 
 def _again(failure: FileError, path: Path) -> FileError:
