@@ -209,10 +209,11 @@ class Store:
         with self.transaction(durable=False) as connection:
             connection.execute("DELETE FROM files WHERE path = ?", (_path_bytes(path),))
 
-    def paths_of(self, audio_id: str) -> list[Path]:
-        """Where files with this recording were seen, the last seen first; they may be gone."""
+    def paths_of(self, audio_id: str | None = None) -> list[Path]:
+        """Where files (of this recording, or all) were seen, the last seen first; they may be gone."""
         self.flush()
-        rows = self.rows("SELECT path FROM files WHERE audio_id = ? ORDER BY seen DESC", (audio_id,))
+        of, values = ("", ()) if audio_id is None else ("WHERE audio_id = ?", (audio_id,))
+        rows = self.rows(f"SELECT path FROM files {of} ORDER BY seen DESC", values)
         return [Path(os.fsdecode(path)) for (path,) in rows]
 
     # Recordings

@@ -1,4 +1,4 @@
-"""What is known of one file before any model has spoken: its recording, its genres, or why it cannot be read."""
+"""What is known of one file before a model has spoken: its recording and genres, or why it cannot be read."""
 
 from __future__ import annotations
 
