@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
+import math
 import re
 from html.parser import HTMLParser
 from importlib.resources import files
@@ -95,3 +97,20 @@ def test_a_page_asks_nothing_of_the_network_and_styles_nothing_inline(name: str)
 @pytest.mark.parametrize("asset", sorted(name for name in ASSETS if name.endswith((".js", ".css"))))
 def test_an_asset_cannot_end_its_own_element(asset: str) -> None:
     assert not re.search(r"</|<!--", ASSETS[asset])
+
+
+@pytest.mark.parametrize("theme", [0, 1])
+def test_the_heat_scale_is_even_to_the_eye(theme: int) -> None:
+    """Equal distances in Oklab, and lightness that only goes one way: it reads the same without hues."""
+    colour = r"oklch\(([\d.]+) ([\d.]+) ([\d.]+)\)"
+    pairs = re.findall(rf"--heat-\d: light-dark\({colour}, {colour}\)", ASSETS["shell.css"])
+    points = []
+    for pair in pairs:
+        lightness, chroma, hue = map(float, pair[3 * theme : 3 * theme + 3])
+        angle = math.radians(hue)
+        points.append((lightness, chroma * math.cos(angle), chroma * math.sin(angle)))
+    steps = [math.dist(one, other) for one, other in itertools.pairwise(points)]
+    assert len(steps) == 6
+    assert max(steps) < 1.1 * min(steps)
+    darker = [other[0] < one[0] for one, other in itertools.pairwise(points)]
+    assert darker == [theme == 0] * 6

@@ -53,7 +53,7 @@ def decide(
     Where a veto of the set reaches its own threshold nothing is written, whatever the rule says.
     """
     named = dict(zip(labels.names, scores.tolist(), strict=True))
-    asked = {label: _threshold(label, labels, thresholds, rule) for label in labels.genres}
+    asked = {label: threshold_of(label, labels, thresholds, rule) for label in labels.genres}
     task = rule.task or labels.kind
     if labels.broad:
         ranked, best = _two_levels(named, asked, thresholds, labels)
@@ -101,7 +101,8 @@ def _best_of_each(chosen: Iterable[str], named: Mapping[str, float], labels: Lab
     return dict(sorted(best.items(), key=lambda item: -item[1]))
 
 
-def _threshold(label: str, labels: LabelSet, thresholds: Mapping[str, float], rule: DecisionRule) -> float:
+def threshold_of(label: str, labels: LabelSet, thresholds: Mapping[str, float], rule: DecisionRule) -> float:
+    """Score that a label needs: the rule's, else the calibrated one, else what its kind of set asks."""
     if rule.threshold is not None:
         return rule.threshold
     return thresholds.get(label, 0.0 if labels.kind == "single" else DEFAULT_THRESHOLD)
