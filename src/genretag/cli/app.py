@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from genretag import __version__
-from genretag.cli import apply, config, datasets, history, inspect, models, tag, train, tune, undo
+from genretag.cli import apply, config, datasets, history, inspect, models, report, tag, train, tune, undo
 from genretag.cli.configured import ConfiguredCommand
 from genretag.cli.eval import evaluate
 
@@ -42,6 +42,7 @@ for command in (
     apply.apply,
     undo.undo,
     history.history,
+    report.report,
     inspect.inspect,
     models.models,
     datasets.datasets,
