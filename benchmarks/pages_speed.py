@@ -1,8 +1,8 @@
-"""How fast the page of a library opens and answers in a headless Chromium: `python -m benchmarks.pages_speed`.
+"""How fast the page of a library opens and answers in Chromium: `python -m benchmarks.pages_speed`.
 
 A made-up library of each size (seeded, and marked as made up on its page) is written, opened several times
-and used: the time until the page is drawn, until a search, a sort and a choice of a genre are drawn, and until
-the map knows the track under the pointer. `--real` does the same with the library that the store knows.
+and used: the time until the page is drawn, and what a search, a sort, a choice of a genre, a move over the map
+and a scroll cost until the table is laid out again. `--real` adds the library that the store knows.
 """
 
 from __future__ import annotations
@@ -26,17 +26,24 @@ from genretag.tagging.library import Library, LibraryTrack, Stranger, gather, kn
 
 SIZES = (1_000, 10_000, 50_000)
 ROUNDS = 5
-WORDS = "night river glass north summer paper signal garden iron velvet echo harbour".split()
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
+WORDS = ("night", "river", "glass", "north", "paper", "signal", "garden", "iron", "velvet", "echo")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+)
 
-# Each answers with milliseconds until the next frame after the change was drawn.
+# Milliseconds of work for each change, its layout included.
 _TIMED = """async () => {
   const drawn = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
   const timed = async (act) => { const from = performance.now(); act(); document.body.offsetHeight;
     const worked = performance.now() - from; await drawn(); return worked; };
   const type = (text) => { const box = document.getElementById("search"); box.value = text;
     box.dispatchEvent(new Event("input")); };
-  const head = (name) => [...document.querySelectorAll("#heads button")].find((b) => b.textContent.startsWith(name));
+  const heads = () => [...document.querySelectorAll("#heads button")];
+  const head = (name) => heads().find((button) => button.textContent.startsWith(name));
   const found = {};
   found["first search"] = await timed(() => type("night"));
   found["search"] = await timed(() => type("night river"));

@@ -37,19 +37,22 @@ class Glance:
         if not self.found.tracks:
             yield Text("No audio files there.", STRONG)
             return
-        for part in (*self._head(), Text(), self._genres(width), *self._rest(width), *self._next()):
+        parts: tuple[Text | Table, ...] = (*self._head(), Text(), self._genres(width), *self._rest(width))
+        for part in parts:
             yield from console.render(part, narrow)
 
     def _head(self) -> Iterator[Text]:
         found = self.found
-        line = Text(f"{_count(found.tracks, 'track')}", STRONG)
+        line = Text().append(_count(found.tracks, "track"), STRONG)
         if found.hours:
             line.append(f"  {_hours(found.hours)} heard by model {printable(self.library.meta.name)}", QUIET)
         yield line
         sure, unsure = found.hearing["sure"], found.hearing["unsure"]
         line = Text()
         if sure or unsure:
-            line.append(f"{sure:,} sure ({_percent(sure, found.tracks)})", GOOD).append(f"  {unsure:,} unsure")
+            line.append(f"{sure:,} sure ({_percent(sure, found.tracks)})", GOOD).append(
+                f"  {unsure:,} unsure"
+            )
         for kind, word in (("unheard", "not heard yet"), ("failed", "failed")):
             if count := found.hearing[kind]:  # type: ignore[index]  # the two words above
                 line.append(f"{'  ' if line else ''}{count:,} {word}")
@@ -96,16 +99,21 @@ class Glance:
         if most := max(totals):
             bars = "".join(LEVELS[-(-8 * count // most)] * 2 for count in totals)
             yield Text()
-            yield Text("score  0 ", QUIET).append(bars, GOOD).append(" 1   tracks by their best score", QUIET)
+            yield (
+                Text()
+                .append("score  0 ", QUIET)
+                .append(bars, GOOD)
+                .append(" 1   tracks by their best score", QUIET)
+            )
         if changes := [change for change in found.changes if change[0] != change[1]]:
             shown = (
                 f"{printable(before or 'none')} → {printable(now or 'none')} {count:,}"
                 for before, now, count in changes[:MOST_CHANGES]
             )
-            yield Text("changed  ", QUIET).append(", ".join(shown))
+            yield Text().append("changed  ", QUIET).append(", ".join(shown))
         if found.failures:
             codes = ", ".join(f"{code} {count:,}" for code, count, _ in found.failures)
-            yield Text("failed  ", QUIET).append(codes)
+            yield Text().append("failed  ", QUIET).append(codes)
         yield from self._strangers(width)
 
     def _strangers(self, width: int) -> Iterator[Text]:
@@ -127,14 +135,11 @@ class Glance:
         if len(strangers) > MOST_STRANGERS:
             yield Text(f"  and {len(strangers) - MOST_STRANGERS:,} more", QUIET)
 
-    def _next(self) -> Iterator[Text]:
-        steps = list(self._steps())
-        if steps:
-            yield Text()
-            yield Text("Next", STRONG)
-        for what, command in steps[:3]:
-            yield Text(f"  {what}")
-            yield Text(f"    genretag {printable(command)}", GOOD)
+    def next_steps(self) -> list[str]:
+        """Lines that say what to do now. They are as long as they are: commands are there to be copied."""
+        steps = list(self._steps())[:3] if self.found.tracks else []
+        lines = [f"  {what}\n    genretag {printable(command)}" for what, command in steps]
+        return ["", "Next", *lines] if lines else []
 
     def _steps(self) -> Iterator[tuple[str, str]]:
         """What a person may do now, the most useful first, with the command that does it."""
@@ -149,7 +154,7 @@ class Glance:
         if strangers := by_strangeness(self.library):
             if self.found.written:
                 yield (
-                    "give each album one genre, where genretag wrote it",
+                    "give each album one genre",
                     f"tag --by album --existing refresh{paths or ' FOLDER'}",
                 )
             else:

@@ -38,7 +38,9 @@ def report(
     *,
     html: Annotated[
         Path | None,
-        typer.Option(metavar="OUT.html", help="Also write a page: map, albums, every track to search and play."),
+        typer.Option(
+            metavar="OUT.html", help="Also write a page: map, albums, every track to search and play."
+        ),
     ] = None,
     csv: Annotated[
         Path | None, typer.Option(metavar="OUT.csv|-", help="Also write every track as a table.")
@@ -155,7 +157,10 @@ def _show(library: Library, paths: list[str], html: Path | None, *, as_json: boo
         from genretag.cli.glance import Glance
 
         named = " ".join(map(shlex.quote, paths))
-        render(Glance(library, found, named, has_page=html is not None))
+        glance = Glance(library, found, named, has_page=html is not None)
+        render(glance)
+        for line in glance.next_steps():
+            print(line)
 
 
 def _write_page(library: Library, out: Path) -> None:
@@ -189,6 +194,4 @@ def _write(out: Path, content: bytes, option: str) -> None:
     try:
         put_in_place(out, content)
     except OSError as error:
-        raise UsageError(
-            f"{option} {out}: cannot be written ({error.strerror}); check that folder"
-        ) from None
+        raise UsageError(f"{option} {out}: cannot be written ({error.strerror}); check that folder") from None

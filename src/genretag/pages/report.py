@@ -105,7 +105,7 @@ def _ranks(tracks: Sequence[LibraryTrack]) -> list[int]:
 
 
 def _common_folder(paths: Sequence[Path]) -> str:
-    """The folder that all tracks lie below; where there is none (other drives of Windows), the first one's."""
+    """The folder that all tracks lie below; where there is none (other drives of Windows), one of theirs."""
     parents = {os.path.dirname(path.absolute()) for path in paths}
     try:
         return os.path.commonpath(parents)

@@ -135,7 +135,7 @@ class _Gathering:
         before = self._before(seen.path, known)
         cached = self._store.cached_scores(known.audio_id, self._hash, self._coverage)
         if cached is None:
-            error = known.error or self._store.cached_failure(known.audio_id)
+            error = self._store.cached_failure(known.audio_id) or known.error
             return LibraryTrack(seen.path, known.genres, before, error=error)
         self.rows.append(cached.scores)
         decision = _decide(cached.scores, self.meta)
