@@ -1,14 +1,19 @@
 """How fast the page of a library opens and answers in Chromium: `python -m benchmarks.pages_speed`.
 
 A made-up library of each size (seeded, and marked as made up on its page) is written, opened several times
-and used: the time until the page is drawn, and what a search, a sort, a choice of a genre, a move over the map
-and a scroll cost until the table is laid out again. `--real` adds the library that the store knows.
+and used: the time until the page is drawn, and what a search, a sort, a choice of a genre, a move over the
+map and a scroll cost until the table is laid out again. `--real` adds the library that the store knows;
+`--command N` times `genretag report --html` itself on N files that a store made for it knows.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -21,7 +26,7 @@ from genretag.checkpoint import CheckpointMeta
 from genretag.errors import FileError
 from genretag.pages.report import page
 from genretag.predict.decide import DecisionRule, decide
-from genretag.store import Store
+from genretag.store import CachedScores, FileKey, KnownFile, Store
 from genretag.tagging.library import Library, LibraryTrack, Stranger, gather, known_files
 
 SIZES = (1_000, 10_000, 50_000)
@@ -39,7 +44,8 @@ FLAGS = (
 _TIMED = """async () => {
   const drawn = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
   const timed = async (act) => { const from = performance.now(); act(); document.body.offsetHeight;
-    const worked = performance.now() - from; await drawn(); return worked; };
+    const worked = performance.now() - from; await drawn(); all = performance.now() - from; return worked; };
+  let all = 0;
   const type = (text) => { const box = document.getElementById("search"); box.value = text;
     box.dispatchEvent(new Event("input")); };
   const heads = () => [...document.querySelectorAll("#heads button")];
@@ -53,6 +59,7 @@ _TIMED = """async () => {
   found["sort by score"] = await timed(() => head("Score").click());
   found["first sort by genre"] = await timed(() => head("Heard").click());
   found["choose a genre"] = await timed(() => document.querySelector("[data-genre]").click());
+  found["the same, map drawn"] = all;
   await timed(() => document.querySelector("[data-genre]").click());
   const map = document.getElementById("map"), box = map.getBoundingClientRect();
   found["point at the map"] = await timed(() => map.dispatchEvent(new PointerEvent("pointermove",
@@ -134,13 +141,53 @@ def measure(library: Library, title: str, rounds: int) -> dict[str, float]:
     return made | {name: statistics.median(answer[name] for answer in answers) for name in answers[0]}
 
 
+def time_command(tracks: int, meta: CheckpointMeta) -> str:
+    """One run of the command over files that are empty but known: seconds and the most memory it held."""
+    library = made_up(tracks, meta)
+    model = checkpoint.file_hash(checkpoint.resolve("auto"))
+    with tempfile.TemporaryDirectory() as folder:
+        home, music = Path(folder, "home"), Path(folder, "music")
+        with Store.open(home) as store:
+            for number, track in enumerate(library.tracks):
+                path = music / track.path.relative_to("/made-up")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
+                known = KnownFile(str(number), "mp3", True, track.genres)
+                store.remember_file(FileKey.of(path.stat()), path, known)
+                if track.row is not None:
+                    scores = CachedScores(library.scores[track.row], 8, track.duration)
+                    store.remember_scores(str(number), model, "fast", scores)
+        command = [
+            sys.executable,
+            "-m",
+            "genretag",
+            "report",
+            "-q",
+            "--html",
+            str(music / "out.html"),
+            str(music),
+        ]
+        started = time.perf_counter()
+        subprocess.run(command, check=True, env=os.environ | {"GENRETAG_HOME": str(home)})
+        seconds = time.perf_counter() - started
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (
+        f"genretag report --html, {tracks:,} known files: {seconds:.1f} s "
+        f"({used.ru_utime + used.ru_stime:.1f} s of processor), {used.ru_maxrss / 1024:.0f} MB at most"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="*", default=SIZES, metavar="N")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--real", action="store_true", help="also the library that the store knows")
+    parser.add_argument("--command", type=int, metavar="N", help="time the command on N files instead")
     arguments = parser.parse_args()
     meta = checkpoint.read_meta(checkpoint.resolve("auto"))
+    if arguments.command:
+        print(time_command(arguments.command, meta))
+        return
     found: dict[str, dict[str, float]] = {}
     for size in arguments.sizes:
         title = f"A made-up library of {size:,} tracks"
