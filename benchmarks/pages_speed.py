@@ -78,7 +78,9 @@ def made_up(tracks: int, meta: CheckpointMeta, seed: int = 0) -> Library:
     labels = len(meta.labels)
     centres = random.normal(-2.5, 2.0, (40, labels))
     albums = random.integers(0, 40, tracks // 10 + 1)
-    odds = centres[np.repeat(albums, 10)[:tracks]] + random.normal(0, 0.8, (tracks, labels))
+    others = centres[random.integers(0, 40, tracks)]
+    odds = 0.75 * centres[np.repeat(albums, 10)[:tracks]] + 0.25 * others
+    odds += random.normal(0, 1.2, (tracks, labels))
     broad = [meta.labels.names.index(label) for label in meta.labels.broad]
     scores: NDArray[np.float32] = (1 / (1 + np.exp(-odds))).astype(np.float32)
     if broad:

@@ -32,7 +32,7 @@ def report(
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[PATH]", help="Files and folders; default: all that is known.", show_default=False
+            metavar="PATH", help="Files and folders; default: all that is known.", show_default=False
         ),
     ] = None,
     *,

@@ -8,7 +8,7 @@
   const number = (value) => value.toLocaleString("en");
   const plural = (count, word) => `${number(count)} ${word}${count === 1 ? "" : "s"}`;
   const hours = (value) => (value && value < 0.05 ? "<0.1" : value.toFixed(1));
-  const percent = (part) => (total ? `${Math.round((100 * part) / total)} %` : "");
+  const percent = (part) => (part && part < total / 100 ? "<1 %" : `${Math.round((100 * part) / total)} %`);
   const [SURE, UNSURE, UNHEARD, FAILED] = data.hearings.keys();
   const strange = new Map(data.strangers.map((stranger) => [stranger.track, stranger]));
 
@@ -524,11 +524,11 @@
       const name = visible(genre).slice(0, 24);
       const half = pen.measureText(name).width / 2;
       const dense = [...cells.values()].sort((one, other) => other[0] - one[0]).slice(0, 8);
-      const free = dense.map(([count, x, y]) => [Math.min(Math.max(x / count, half + 4), size.width - half - 4), y / count]).find(([x, y]) => !taken.some((other) => Math.abs(other.x - x) < other.half + half + 4 && Math.abs(other.y - y) < 17));
+      const free = dense.map(([count, x, y]) => [Math.min(Math.max(x / count, half + 4), size.width - half - 4), y / count - 6]).find(([x, y]) => !taken.some((other) => Math.abs(other.x - x) < other.half + half + 4 && Math.abs(other.y - y) < 17));
       if (!free) continue;
       taken.push({ x: free[0], y: free[1], half });
-      pen.strokeText(name, free[0], free[1] + 4);
-      pen.fillText(name, free[0], free[1] + 4);
+      pen.strokeText(name, ...free);
+      pen.fillText(name, ...free);
     }
   };
 
