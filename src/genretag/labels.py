@@ -121,6 +121,11 @@ def lookup(name: str) -> Genre | None:
     return _table().get(_key(name))
 
 
+def known_genres() -> tuple[str, ...]:
+    """Canonical names of all genres of the table."""
+    return tuple(dict.fromkeys(genre.name for genre in _table().values()))
+
+
 def parents(name: str) -> tuple[str, ...]:
     """Broader genres from the nearest to the broadest: "Black Metal" gives ("Metal",)."""
     chain: list[str] = []

@@ -216,6 +216,11 @@ class Store:
         rows = self.rows(f"SELECT path FROM files {of} ORDER BY seen DESC", values)
         return [Path(os.fsdecode(path)) for (path,) in rows]
 
+    def every_path(self) -> list[Path]:
+        """Where files were seen, in the order of their paths; they may be gone."""
+        self.flush()
+        return [Path(os.fsdecode(path)) for (path,) in self.rows("SELECT path FROM files ORDER BY path")]
+
     # Recordings
 
     def cached_scores(self, audio_id: str, model_hash: str, coverage: str) -> CachedScores | None:
@@ -238,9 +243,8 @@ class Store:
     def cached_failure(self, audio_id: str) -> FileError | None:
         """Why this version of genretag could not analyse the recording; another version tries again."""
         with self._lock:
-            row = self._failures.get(audio_id) or self.row(
-                "SELECT * FROM failures WHERE audio_id = ?", (audio_id,)
-            )
+            query = "SELECT * FROM failures WHERE audio_id = ?"
+            row = self._failures.get(audio_id) or self.row(query, (audio_id,))
         return None if row is None or row[2] != __version__ else _load_error(row[1])
 
     def remember_failure(self, audio_id: str, error: FileError) -> None:

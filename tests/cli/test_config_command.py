@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -84,7 +86,8 @@ def test_paths_of_the_file_are_meant_from_its_folder(genretag: Command, config: 
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("[tag]\nexsting = 1\n", ":2: exsting of [tag]: there is no such option; did you mean existing?;"),
+        ("[tag]\nexsting = 1\n", ":2: exsting of [tag]: there is no such option; did you mean existing?\n"),
+        ("[tag]\nxyz = 1\n", ":2: xyz of [tag]: there is no such option; genretag config --all lists them\n"),
         ("[tag]\ntop = 'many'\n", ":2: top of [tag]: cannot be 'many'; give a whole number"),
         ("[tag]\ntop = true\n", ":2: top of [tag]: cannot be True; give a whole number"),
         ("[tag]\ndry-run = 'yes'\n", ":2: dry-run of [tag]: cannot be 'yes'; give true or false"),
@@ -156,6 +159,8 @@ def test_set_and_unset_keep_comments(genretag: Command, config: Path) -> None:
     assert "not set" in genretag("config", "unset", "tag.dry-run").out
     assert in_force(genretag, "tag", "dry-run") == (False, "default")
     assert in_force(genretag, "tag", "exclude") == (["*.part", "*.tmp"], f"{config}:4")
+    genretag("config", "set", "map.init.most", "20")
+    assert in_force(genretag, "map.init", "most")[0] == 20
 
 
 @pytest.mark.parametrize(
@@ -188,6 +193,26 @@ def test_config_shows_what_is_in_force(genretag: Command, config: Path) -> None:
     assert ["tag.top", "1", "line", "2"] in [line.split() for line in lines]
     assert not any(line.split()[:1] == ["train.epochs"] for line in lines)
     assert any(line.split()[:1] == ["train.epochs"] for line in genretag("config", "--all").out.splitlines())
+
+
+@pytest.mark.parametrize(
+    "text", ["tag.top = 1\n", "tag = {top = 1}\n", "[tag]\ntop = 1\n", "[ tag ]\n'top'=1"]
+)
+def test_every_way_to_write_a_table_can_be_edited(genretag: Command, config: Path, text: str) -> None:
+    config.write_text(text)
+    assert in_force(genretag, "tag", "top")[0] == 1
+    settings.remember("tag", "top", 2)
+    settings.remember("tag", "model", "musicnn-msd")
+    assert in_force(genretag, "tag", "top")[0] == 2
+    assert in_force(genretag, "tag", "model")[0] == "musicnn-msd"
+    assert settings.forget("tag", "top") == config
+    assert settings.forget("tag", "top") is None
+    assert in_force(genretag, "tag", "top") == (3, "default")
+
+
+def test_both_sides_of_a_switch_can_be_set(genretag: Command) -> None:
+    assert genretag("config", "set", "tag.multi", "on").code == 0
+    assert in_force(genretag, "tag", "single")[0] is False
 
 
 def test_remember_writes_one_key_through_a_link(config: Path, tmp_path: Path) -> None:
@@ -231,3 +256,28 @@ def test_a_run_without_a_file_loads_nothing_to_read_one() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, flags=re.S)
+
+
+def test_the_page_is_true(
+    genretag: Command, config: Path, song: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (example,) = [content for kind, content in BLOCKS if kind == "toml"]
+    config.write_text(example)
+    (config.parent / "taste.toml").touch()
+    song.parent.rename(tmp_path / "Music")
+    monkeypatch.chdir(tmp_path)
+    lines = [line for kind, content in BLOCKS if kind == "sh" for line in content.splitlines()]
+    for line in lines:
+        program, *arguments = shlex.split(line, comments=True)
+        assert program == "genretag"
+        answer = genretag(*arguments)
+        assert answer.code == 0, (line, answer.err)
+    assert in_force(genretag, "tag", "by") == ("album", f"{config}:2")  # `unset` took a line away
+    (error,) = [content for kind, content in BLOCKS if kind == "text"]
+    config.write_text("[tag]\nexsting = 'keep'\n")
+    said = genretag("tag", "Music").err
+    assert said == error.replace("/home/ann/.config/genretag/config.toml", str(config))

@@ -51,6 +51,24 @@ def test_every_track_gets_the_genre_of_the_mean_and_the_one_that_differs_is_name
     assert [path.name for path, _ in judged.outliers] == ["jazz"]
 
 
+def test_a_little_difference_and_a_kindred_genre_are_no_outliers() -> None:
+    labels = LabelSet(
+        ("rock", "metal", "heavy"), "multi", {"rock": "Rock", "metal": "Metal", "heavy": "Heavy Metal"}
+    )
+    judged = Albums(labels, lambda scores: decide(scores, labels, {}, DecisionRule(1, 0.4)), GenreMap())
+    heard = {
+        "1": (0.0, 0.8, 0.1),
+        "2": (0.0, 0.9, 0.1),
+        "kindred": (0.0, 0.1, 0.9),
+        "near": (0.9, 0.5, 0.0),
+        "far": (0.9, 0.4, 0.0),
+    }
+    tracks = [Track(name, Path("A") / name, np.array(scores), 200.0) for name, scores in heard.items()]
+    found = {one.item: verdict for one, verdict in judged.together(tracks)}
+    assert [verdict and verdict.genres for verdict in found.values()] == [("Metal",)] * 5
+    assert [name for name, verdict in found.items() if verdict and verdict.outlier] == ["far"]
+
+
 def test_a_skit_counts_less_than_a_song_and_a_suite_no_more() -> None:
     songs = [track("1", 0.5, 0.45), track("2", 0.5, 0.45)]
     _, short = verdicts(*songs, track("skit", 0.0, 1.0, seconds=5.0))

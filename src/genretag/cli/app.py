@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 from genretag import __version__
-from genretag.cli import apply, config, datasets, history, inspect, models, report, tag, train, tune, undo
+from genretag.cli import (
+    apply,
+    config,
+    datasets,
+    history,
+    inspect,
+    map,
+    models,
+    report,
+    tag,
+    train,
+    tune,
+    undo,
+)
 from genretag.cli.configured import ConfiguredCommand
 from genretag.cli.eval import evaluate
 
@@ -51,4 +64,5 @@ for command in (
 ):
     app.command(cls=ConfiguredCommand)(command)
 app.command("eval", cls=ConfiguredCommand)(evaluate)
+app.add_typer(map.app, name="map")
 app.add_typer(config.app, name="config")

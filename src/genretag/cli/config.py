@@ -50,7 +50,7 @@ def config(
     if path:
         print(settings.path())
         return 0
-    rows, problems = _rows(context.find_root().command)
+    rows, problems = _rows(context.find_root())
     if json:
         document = {"path": str(settings.path()), "options": list(map(asdict, rows)), "problems": problems}
         print(jsonlib.dumps(document, default=str))
@@ -65,7 +65,7 @@ def config(
 def set_value(
     context: typer.Context,
     key: Annotated[str, KEY],
-    values: Annotated[list[str], typer.Argument(metavar="VALUE...", help="Several for a list.")],
+    values: Annotated[list[str], typer.Argument(metavar="VALUE", help="Several for a list.")],
 ) -> int:
     """Make a value the default of an option from now on.
 
@@ -120,7 +120,7 @@ def _show(rows: list[Row], everything: bool) -> None:
     print(f"{printable(str(file))}{hint}")
     chosen = {"tag", *(row.command for row in rows if row.table == row.command)}
     lines = [
-        (f"{row.command}.{row.option}", printable(_shown(row.value)), row.source.replace(f"{file}:", "line "))
+        (f"{row.command}.{row.option}", printable(_shown(row.value)), _place(row))
         for row in rows
         if everything or row.command in chosen
     ]
@@ -129,16 +129,21 @@ def _show(rows: list[Row], everything: bool) -> None:
         say("the command line beats these; genretag config --all also shows the other commands")
 
 
+def _place(row: Row) -> str:
+    """Where a value was set, beside the name of the file that stands above."""
+    return printable(row.source.replace(f"{settings.path()}:", "line "))
+
+
 def _named(context: typer.Context, key: str) -> tuple[str, str, Any]:
     """Table, key and option of COMMAND.OPTION."""
     command, _, name = key.rpartition(".")
-    known = {".".join(path): found.params for path, found in configured.commands(context.find_root().command)}
+    known = {".".join(path): found.params for path, found in configured.commands(context.find_root())}
     tables = [*known, settings.SHARED]
     if command not in tables:
         near = configured.near(command or name, tables)
         raise UsageError(f"{key}: give COMMAND.OPTION, such as tag.top{near}")
     params = known.get(command) or [option for params in known.values() for option in params]
-    found = configured.keys(params)
+    found = configured.opposites(params) | configured.keys(params)
     if name not in found:
         raise UsageError(f"{key}: {command} has no such option{configured.near(name, list(found))}")
     return command, name, found[name]

@@ -31,7 +31,7 @@ class ConfiguredCommand(TyperCommand):
         if parent is None or parent.resilient_parsing:  # a shell that completes words
             return super().make_context(info_name, args, parent, **extra)
         path = (*_path_of(parent), info_name or "")
-        found = in_force(path, self.params, parent.find_root().command)
+        found = in_force(path, self.params, parent.find_root())
         extra["default_map"] = {name: setting.value for name, setting in found.values.items()}
         context = super().make_context(info_name, args, parent, **extra)
         context.meta[_IN_FORCE] = found
@@ -84,6 +84,8 @@ class InForce:
 def in_force(path: tuple[str, ...], params: Sequence[Any], root: Any) -> InForce:
     """What the file sets for the command at `path` ("tag",), ("map", "init") with its `params`.
 
+    `root` is the context of the whole program.
+
     Looked at are the tables of the command and of all, and the names of the other tables; what is wrong
     inside those is for their commands to say. A value that cannot be is left out and becomes a problem.
     """
@@ -107,13 +109,18 @@ def in_force(path: tuple[str, ...], params: Sequence[Any], root: Any) -> InForce
     return InForce(values, tuple(problems))
 
 
-def commands(group: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], ConfiguredCommand]]:
-    """Every command that can be configured, with the words it is called by."""
-    for name, command in group.commands.items():
-        if isinstance(command, ConfiguredCommand):
-            yield (*above, name), command
-        elif hasattr(command, "commands"):
-            yield from commands(command, (*above, name))
+def commands(root: Any) -> Iterator[tuple[tuple[str, ...], ConfiguredCommand]]:
+    """Every command that can be configured, with the words it is called by; `root`: the program's context."""
+
+    def below(group: Any, above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], ConfiguredCommand]]:
+        for name in group.list_commands(root):
+            command = group.get_command(root, name)
+            if isinstance(command, ConfiguredCommand):
+                yield (*above, name), command
+            elif hasattr(command, "list_commands"):
+                yield from below(command, (*above, name))
+
+    return below(root.command, ())
 
 
 def keys(params: Sequence[Any]) -> dict[str, TyperOption]:
@@ -202,7 +209,7 @@ def _setting(entry: Entry, found: Settings, params: Sequence[Any], root: Any) ->
         if entry.table == SHARED and entry.key in everywhere:
             return None
         hint = near(entry.key, everywhere if entry.table == SHARED else [*known, *other])
-        raise ConfigError(f"{where}: there is no such option{hint}; genretag config --all lists them")
+        raise ConfigError(f"{where}: there is no such option{hint or '; genretag config --all lists them'}")
     try:
         value = accept(option, entry.value)
     except ConfigError as error:

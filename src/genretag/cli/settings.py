@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,6 @@ from genretag.errors import ConfigError
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
-    from tomlkit.items import Table
 
 FILE_NAME = "config.toml"
 # The table whose options hold for every command that has them.
@@ -153,13 +152,11 @@ def _editable() -> tuple[Path, TOMLDocument]:
         raise _not_toml(file, error) from None
 
 
-def _table(above: Any, name: str, file: Path) -> Table:
-    from tomlkit.items import InlineTable, Table
-
+def _table(above: Any, name: str, file: Path) -> Any:
     table = above[name]
-    if not isinstance(table, Table | InlineTable):
+    if not isinstance(table, MutableMapping):  # tables, inline tables, and what dotted keys make
         raise ConfigError(f"{file}: {name} must be a table, as in [{name}]; correct that first")
-    return table  # type: ignore[return-value]  # an inline table is used alike
+    return table
 
 
 def _plain(value: Value) -> object:

@@ -7,13 +7,25 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from genretag.errors import MapError
 from genretag.labels import canonical
 from genretag.labels import parents as broader
 
 _ENTRIES = ("rename", "drop", "allow", "parents", "broaden")
+
+
+How = Literal["kept", "renamed", "broadened", "dropped", "not allowed"]
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What a map makes of one genre: the names that are written for it, itself first and parents after it."""
+
+    genre: str
+    becomes: tuple[str, ...]
+    how: How
 
 
 @dataclass(frozen=True)
@@ -35,18 +47,29 @@ class GenreMap:
 
     def apply(self, genres: Iterable[str]) -> tuple[str, ...]:
         """Genres as this map wants them, in order and without repeats; parents follow their genre."""
-        wanted: list[str] = []
-        for genre in genres:
-            if canonical(genre) in self.drop:
-                continue
-            renamed = self._allowed(self.rename.get(canonical(genre), genre))
-            own = self.parents.get(canonical(renamed), ())
-            wanted += [renamed, *own, *(broader(renamed) if self.tree else ())]
-        return tuple(
-            dict.fromkeys(
-                genre for genre in wanted if canonical(genre) not in self.drop and self._allows(genre)
-            )
+        return tuple(dict.fromkeys(name for genre in genres for name in self.fate(genre).becomes))
+
+    def fate(self, genre: str) -> Fate:
+        """What becomes of one genre, and by which of the rules."""
+        if canonical(genre) in self.drop:
+            return Fate(genre, (), "dropped")
+        renamed = self.rename.get(canonical(genre), genre)
+        chosen = self._allowed(renamed)
+        wanted = (
+            chosen,
+            *self.parents.get(canonical(chosen), ()),
+            *(broader(chosen) if self.tree else ()),
         )
+        becomes = tuple(dict.fromkeys(filter(self.writes, wanted)))
+        if not becomes:
+            return Fate(genre, (), "dropped" if canonical(chosen) in self.drop else "not allowed")
+        if becomes[0] != renamed:
+            return Fate(genre, becomes, "broadened")
+        return Fate(genre, becomes, "kept" if renamed == genre else "renamed")
+
+    def writes(self, genre: str) -> bool:
+        """Whether this name may be written: it is not dropped, and allowed where there is a list."""
+        return canonical(genre) not in self.drop and self._allows(genre)
 
     def _allows(self, genre: str) -> bool:
         return not self.allow or canonical(genre) in self.allow
@@ -60,6 +83,11 @@ class GenreMap:
 
 def load_map(path: Path) -> GenreMap:
     """A genre map from a TOML file; MapError in one line that names the file and what is wrong in it."""
+    return parse_map(read_document(path), path)
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """The entries of a map file as they are spelled there; MapError as `load_map`."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -75,6 +103,11 @@ def load_map(path: Path) -> GenreMap:
             near = difflib.get_close_matches(key, _ENTRIES, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(_ENTRIES)}"
             raise MapError(f"{path}: unknown entry {key!r}{hint}")
+    return document
+
+
+def parse_map(document: dict[str, Any], path: Path) -> GenreMap:
+    """The map that the entries of the file `path` make; MapError as `load_map`."""
     rename = _table(document, "rename", path)
     tree = document.get("parents") is True
     above = {} if tree else _table(document, "parents", path)

@@ -88,10 +88,8 @@ class Tagging:
         results = predict(map(self._prepare, found), self.model_path, self.options.engine)
         with contextlib.closing(results), self.writer:
             heard = (self._heard(candidate, track) for candidate, track in results)
-            if self.albums is None:
-                yield from (self._finish(track, None) for track in heard)
-            else:
-                yield from (self._finish(track, verdict) for track, verdict in self.albums.together(heard))
+            for track, verdict in self._judged(heard):
+                yield self._finish(track, verdict)
 
     # Before the model
 
@@ -164,6 +162,10 @@ class Tagging:
 
     def _decision(self, scores: NDArray[np.floating]) -> Decision:
         return decide(scores, self.meta.labels, self.meta.thresholds, self.options.rule)
+
+    def _judged(self, heard: Iterable[Track[_Heard]]) -> Iterable[tuple[Track[_Heard], Verdict | None]]:
+        """Every track in its order, with what was decided for its album, if that is asked for."""
+        return ((track, None) for track in heard) if self.albums is None else self.albums.together(heard)
 
     def _finish(self, track: Track[_Heard], verdict: Verdict | None) -> Record:
         """The record of a file, decided by itself or with its album, and written where that is wanted."""
