@@ -24,6 +24,7 @@ FLOORS = (
     {"journal"},
     {"store"},
     {"labels"},
+    {"files", "escapes"},
     {"errors"},
 )
 STRANGERS = [{"tagging", "training"}, {"models", "datasets"}]
@@ -32,7 +33,7 @@ ALLOWED_UPWARDS = {("checkpoint", "genretag.audio.features")}
 ONLY_USER = {
     "mutagen": (
         "tagging/tags.py",
-        *(f"tagging/formats/{name}.py" for name in ("asf", "comments", "id3", "mp4")),
+        *(f"tagging/formats/{name}.py" for name in ("asf", "comments", "id3", "mp4", "tcon")),
     ),
     "sqlite3": ("store.py", "journal.py"),
 }

@@ -127,6 +127,12 @@ def test_odd_label_sets_are_refused(document: object) -> None:
         LabelSet.from_dict(document)
 
 
+def test_labels_and_genres_hold_nothing_that_a_terminal_obeys() -> None:
+    for names, genres in ((["a\n"], {}), (["a"], {"a": "\x1b[2J"}), (["\x9b"], {})):
+        with pytest.raises(CheckpointError, match=r"labels: '.*' holds a control character"):
+            LabelSet(tuple(names), "multi", genres)
+
+
 def test_a_set_of_two_levels_keeps_its_broad_labels() -> None:
     labels = LabelSet(("a/rock", "rock"), "multi", {"a/rock": "Rock", "rock": "Rock"}, broad=("a/rock",))
     assert LabelSet.from_dict(labels.to_dict()) == labels

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import random
 import sqlite3
+import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -270,3 +271,14 @@ def test_where_the_store_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.delenv("GENRETAG_HOME")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert home().name == "genretag"
+
+
+def test_nobody_else_can_read_a_new_store(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "new" / "store") as store:
+        store.remember_file(KEY, Path("/m/song.mp3"), JAZZ)
+        store.flush()
+        made = [tmp_path / "new", *(tmp_path / "new").rglob("*")]
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in made}
+    assert modes.keys() >= {"new", "store", "genretag.sqlite3", "genretag.sqlite3-wal"}
+    assert modes["new"] == modes["store"] == 0o700
+    assert {mode for name, mode in modes.items() if name.startswith("genretag.sqlite3")} == {0o600}

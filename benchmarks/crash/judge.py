@@ -70,7 +70,7 @@ class Bench:
     @property
     def apply(self) -> tuple[str, ...]:
         """The arguments that write the plan of the last `fresh`."""
-        return ("apply", "--quiet", str(self._plan))
+        return ("apply", "--quiet", "--under", str(self.music), str(self._plan))
 
     def starter(self, arguments: tuple[str, ...]) -> processes.Starter:
         """What starts one of these commands."""

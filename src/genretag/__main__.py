@@ -21,6 +21,9 @@ PIPE_CLOSED = 141
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave the process with its exit code."""
+    from genretag.cli.output import show_fault
+
+    sys.excepthook = show_fault
     sys.exit(run(arguments))
 
 

@@ -9,7 +9,6 @@ import difflib
 import hashlib
 import json
 import math
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -20,7 +19,9 @@ from safetensors import SafetensorError, safe_open
 from genretag import __version__
 from genretag.audio.features import FeatureSpec
 from genretag.errors import CheckpointError, FeatureError
+from genretag.files import put_in_place
 from genretag.labels import LabelSet
+from genretag.store import home
 
 if TYPE_CHECKING:
     import torch
@@ -77,7 +78,7 @@ class CheckpointMeta:
         """The record that `to_json` wrote; for anything else a CheckpointError that names `where`."""
         try:
             document = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise CheckpointError(f"{where}: its description is not JSON; the file is damaged") from None
         if not isinstance(document, dict):
             raise CheckpointError(f"{where}: its description is not a JSON object; the file is damaged")
@@ -171,20 +172,6 @@ def save(path: Path, meta: CheckpointMeta, state: Mapping[str, torch.Tensor]) ->
         raise CheckpointError(f"{path}: cannot be written ({error.strerror})") from None
 
 
-def put_in_place(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, its folder made where it is missing; OSError where that fails."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def shipped() -> dict[str, Path]:
     """Checkpoints that come with the package, by name."""
     package = Path(__file__).resolve().parent
@@ -195,9 +182,19 @@ def shipped() -> dict[str, Path]:
     return {}
 
 
+def own_folder() -> Path:
+    """Where a person's own models are kept, each as its name and SUFFIX; it need not exist."""
+    return home() / "models"
+
+
+def own() -> dict[str, Path]:
+    """Checkpoints that a person made with `genretag learn`, by name."""
+    return {path.name.removesuffix(SUFFIX): path for path in sorted(own_folder().glob(f"[!.]*{SUFFIX}"))}
+
+
 def resolve(name_or_file: str) -> Path:
-    """File of a shipped name or of a path; CheckpointError listing near names where there is none."""
-    known = shipped()
+    """File of a name, shipped or one's own, or of a path; CheckpointError with near names where none is."""
+    known = own() | shipped()
     if name_or_file in known:
         return known[name_or_file]
     path = Path(name_or_file).expanduser()
@@ -241,7 +238,12 @@ def _is_object(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        return False
 
 
 _CHECKS: dict[str, Callable[[Any], bool]] = {

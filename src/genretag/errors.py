@@ -34,7 +34,8 @@ class ScanError(GenretagError):
 class DecodeError(GenretagError):
     """A file gives no usable audio.
 
-    Codes: `empty`, `not-audio`, `decode-failed`, `too-short`, `silent`, `unreadable`, `missing`.
+    Codes: `empty`, `not-audio`, `decode-failed`, `too-short`, `silent`, `out-of-memory`, `timeout`,
+    `unreadable`, `missing`.
     """
 
     code = "decode-failed"
@@ -53,7 +54,7 @@ class DeviceError(GenretagError):
 
 
 class TagError(GenretagError):
-    """Tags cannot be read or written: `not-taggable`, `bad-tags`."""
+    """Tags cannot be read or written: `not-taggable`, `bad-tags`, `too-large`."""
 
     code = "bad-tags"
 
@@ -61,14 +62,14 @@ class TagError(GenretagError):
 class WriteError(GenretagError):
     """A file was left as it was.
 
-    Codes: `read-only`, `no-space`, `changed`, `verify-failed`, `io-error`, `missing`.
+    Codes: `read-only`, `no-space`, `changed`, `verify-failed`, `io-error`, `missing`, `too-long`.
     """
 
     code = "io-error"
 
 
 class PlanError(GenretagError):
-    """A plan line cannot be understood or no longer fits its file."""
+    """A plan line cannot be understood, names a file `outside`, or no longer fits its file (`changed`)."""
 
     code = "plan"
 

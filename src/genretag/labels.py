@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import Any, Literal, get_args
 
 from genretag.errors import CheckpointError
+from genretag.escapes import has_control
 
 Kind = Literal["single", "multi"]
 
@@ -39,6 +40,8 @@ class LabelSet:
             raise CheckpointError(f"labels: kind must be single or multi, not {self.kind!r}")
         if not self.names or len(set(self.names)) != len(self.names):
             raise CheckpointError("labels: names must be given and must differ")
+        if odd := [text for text in (*self.names, *self.genres.values()) if has_control(text)]:
+            raise CheckpointError(f"labels: {odd[0]!r} holds a control character"[:300])
         if stray := set(self.genres) - set(self.names):
             raise CheckpointError(f"labels: {sorted(stray)[0]!r} has a genre but is no label")
         if stray := set(self.broad) - set(self.genres):

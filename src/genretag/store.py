@@ -209,11 +209,10 @@ class Store:
         with self.transaction(durable=False) as connection:
             connection.execute("DELETE FROM files WHERE path = ?", (_path_bytes(path),))
 
-    def paths_of(self, audio_id: str | None = None) -> list[Path]:
-        """Where files (of this recording, or all) were seen, the last seen first; they may be gone."""
+    def paths_of(self, audio_id: str) -> list[Path]:
+        """Where files with this recording were seen, the last seen first; they may be gone."""
         self.flush()
-        of, values = ("", ()) if audio_id is None else ("WHERE audio_id = ?", (audio_id,))
-        rows = self.rows(f"SELECT path FROM files {of} ORDER BY seen DESC", values)
+        rows = self.rows("SELECT path FROM files WHERE audio_id = ? ORDER BY seen DESC", (audio_id,))
         return [Path(os.fsdecode(path)) for (path,) in rows]
 
     def every_path(self) -> list[Path]:
@@ -325,7 +324,8 @@ def _make_folder(folder: Path) -> None:
     # Its name must be safe before anything is written: with it all that the journal keeps would go.
     if not folder.is_dir():
         _make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
+        # What a person listens to is nobody else's business.
+        folder.mkdir(mode=0o700, exist_ok=True)
         sync_folder(folder.parent)
 
 
@@ -346,6 +346,9 @@ def _open_or_replace(path: Path) -> tuple[sqlite3.Connection, str | None]:
 def _connect(path: Path) -> sqlite3.Connection:
     # A clean end leaves no -wal file behind; only after another end is a full look worth its time.
     suspicion = _suspicion(path)
+    # SQLite would let everybody read it, also in a folder that others may enter; -wal and -shm get its mode.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     doubtful = suspicion.exists() or path.with_name(FILE_NAME + "-wal").exists()
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:

@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from genretag.audio.decode import Chunk, decode, decode_whole
+from genretag.audio.decode import Chunk, Heard, decode, decode_whole
 from genretag.audio.features import FeatureSpec
 from genretag.audio.sources import AvSource, SourceError
 from genretag.audio.windows import Coverage
 from genretag.errors import DecodeError
+from hostile_files import pictures, thin_flac
 from sounds import FORMATS, RECORDED, any_sound, make_sound
 
 HALF_SECONDS = FeatureSpec("waveform", 16000, 1, 1, frames=8000, step_frames=8000)
@@ -137,14 +138,14 @@ def test_a_track_shorter_than_a_window_is_padded(tmp_path: Path) -> None:
 def test_full_coverage_comes_in_chunks(tmp_path: Path) -> None:
     write_tone(tmp_path / "a.wav", rate=22050, seconds=7.2)
     chunks: list[Chunk] = []
-    beats: list[None] = []
+    beats: list[float] = []
     heard = decode(
         tmp_path / "a.wav",
         HALF_SECONDS,
         "full",
         chunks.append,
         chunk_windows=4,
-        progress=lambda: beats.append(None),
+        progress=lambda seconds: beats.append(seconds),
     )
     assert [len(chunk.waves) for chunk in chunks] == [4, 4, 4, 2]
     assert [chunk.first for chunk in chunks] == [0, 4, 8, 12]
@@ -157,7 +158,7 @@ def test_only_what_the_windows_need_is_decoded(tmp_path: Path) -> None:
     path = make_sound(tmp_path / "a.mp3", 40)
     blocks: dict[object, int] = {"full": 0, 2: 0}
 
-    def count(coverage: Coverage) -> None:
+    def count(coverage: Coverage, seconds: float) -> None:
         blocks[coverage] += 1
 
     for coverage in blocks:
@@ -381,3 +382,47 @@ def test_decoding_needs_neither_torch_nor_librosa() -> None:
     script = "import sys, genretag.audio.decode; print({'torch', 'librosa', 'soundfile'} & set(sys.modules))"
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert answer.stdout == "set()\n"
+
+
+def test_what_few_bytes_can_hold_bounds_what_is_heard(tmp_path: Path) -> None:
+    path = tmp_path / "a.flac"
+    for hours, most in ((1 / 12, 310), (1, 750), (8, 1650)):
+        path.write_bytes(thin_flac(hours * 3600))
+        heard: list[float] = []
+        chunks: list[Chunk] = []
+        end = decode(path, MUSICNN, "full", chunks.append, progress=heard.append)
+        assert sum(heard) < most
+        assert end.duration == pytest.approx(sum(heard), abs=0.1)
+        assert sum(len(chunk.waves) for chunk in chunks) == end.n_windows
+        if hours < 1:
+            assert sum(heard) > hours * 3600
+
+
+def test_a_length_that_cannot_be_is_no_reason_to_look_for_its_end(tmp_path: Path) -> None:
+    path = make_sound(tmp_path / "a.flac", 10)
+    content = bytearray(path.read_bytes())
+    content[21] |= 0x0F  # STREAMINFO: the highest bits of the number of samples
+    content[22:26] = b"\xff" * 4
+    path.write_bytes(content)
+    windows, heard = decode_whole(path, HALF_SECONDS, 4)
+    assert heard == Heard(10.0, 4)
+    assert windows.starts[-1] < 10
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits memory")
+def test_a_file_that_takes_too_much_memory_is_one_line(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from genretag.audio.decode import decode_whole; from genretag.audio.features import FeatureSpec\n"
+        "from genretag.errors import DecodeError; from genretag.predict.heap import limit_memory\n"
+        "spec = FeatureSpec('waveform', 16000, 1, 1, frames=8000, step_frames=8000)\n"
+        "limit_memory(64 << 20)\n"
+        "for path in map(Path, sys.argv[1:]):\n"
+        "    try: print(decode_whole(path, spec, 'full')[1].n_windows)\n"
+        "    except DecodeError as error: print(error.code)"
+    )
+    flac = make_sound(tmp_path / "a.flac", 2).read_bytes()
+    pictures(flac, 6)(tmp_path / "b.flac")
+    command = [sys.executable, "-c", script, tmp_path / "b.flac", tmp_path / "a.flac"]
+    answer = subprocess.run(command, capture_output=True, text=True)
+    assert answer.stdout == "out-of-memory\n4\n", answer.stderr

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import struct
+import threading
 import tracemalloc
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from mutagen.apev2 import APEv2
 
 from foreign_tags import TAGGABLE, picture, strip, tag
-from genretag.audio.payload import identify, payload_digest, same_payload
+from genretag.audio.payload import identify, open_regular, payload_digest, same_payload
 from genretag.errors import DecodeError
 from sounds import FORMATS, RECORDED, any_sound, make_sound
 
@@ -295,3 +296,50 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, magic: bytes) -> Non
         assert tracemalloc.get_traced_memory()[1] < 10 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_a_name_that_changes_hands_keeps_nobody_waiting(tmp_path: Path) -> None:
+    place, other = tmp_path / "a.mp3", tmp_path / "next"
+    (tmp_path / "file").write_bytes(b"sound")
+    os.mkfifo(tmp_path / "pipe")
+    os.link(tmp_path / "file", place)
+    outcomes = set()
+    done = threading.Event()
+
+    def swap() -> None:
+        while not done.is_set():
+            for name in ("pipe", "file"):
+                os.link(tmp_path / name, other)
+                os.replace(other, place)
+
+    swapper = threading.Thread(target=swap)
+    swapper.start()
+    try:
+        for _ in range(2000):
+            try:
+                with open_regular(place) as file:
+                    outcomes.add(file.read())
+            except DecodeError as error:
+                outcomes.add(error.code)
+    finally:
+        done.set()
+        swapper.join()
+    assert outcomes == {b"sound", "unreadable"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"ID3\4\0\0\0\0\0\0" * 210_000,
+        (b"APETAGEX" + struct.pack("<4I8x", 1000, 32, 0, 0)) * 210_000,
+        b"RIFF\0\0\0\0WAVE" + bytes(8) * 210_000,
+        b"fLaC" + b"\1\0\0\0" * 210_000,
+    ],
+)
+def test_tags_and_chunks_without_end_are_one_payload(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.mp3"
+    path.write_bytes(content)
+    name = identify(path)
+    with path.open("r+b") as file:
+        file.write(b"x")
+    assert identify(path) != name

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from command import Command, command_line
+from command import Answer, Command, command_line
+from genretag.audio.payload import identify
 from genretag.tagging import tags
 from sounds import make_sound
 
@@ -100,7 +101,7 @@ def test_an_output_that_cannot_be_written_ends_the_run_in_words(genretag: Comman
     plan.write_text("".join(json.dumps({"path": str(song), "genres": ["Rock"]}) + "\n" for song in songs))
     with full.open("w") as output:
         done = subprocess.run(
-            command_line("apply", "--json", plan),
+            command_line("apply", "--json", "--under", tmp_path, plan),
             stdout=output,
             stderr=subprocess.PIPE,
             text=True,
@@ -114,3 +115,65 @@ def test_an_output_that_cannot_be_written_ends_the_run_in_words(genretag: Comman
     assert history.err == "", "nothing is left to settle"
     assert [(run["written"], run["status"]) for run in history.records] == [(1, "interrupted")]
     assert [tags.read(song).genres for song in songs] == [("Rock",), ()]
+
+
+@pytest.fixture
+def two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """A song in the working folder and one beside it."""
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        make_sound(tmp_path / name / "song.mp3", 1.0)
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "here" / "song.mp3", tmp_path / "there" / "song.mp3"
+
+
+def codes(answer: Answer) -> list[str | None]:
+    return [record["error"] and record["error"]["code"] for record in answer.records]
+
+
+def write_plan(path: Path, *songs: object, **more: object) -> Path:
+    path.write_text("".join(json.dumps({"path": str(s), "genres": ["Rock"], **more}) + "\n" for s in songs))
+    return path
+
+
+def test_a_line_without_its_recording_reaches_only_the_working_folder(
+    genretag: Command, two_folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    here, there = two_folders
+    before = there.read_bytes()
+    (here.parent / "link.mp3").symlink_to(there)
+    (here.parent / "folder").symlink_to(there.parent)
+    out_of_here = ("../there/song.mp3", there, "link.mp3", "folder/song.mp3", "/proc/self/mem")
+    answer = genretag("apply", "--json", write_plan(tmp_path / "plan", "song.mp3", *out_of_here))
+    assert answer.code == 1
+    assert codes(answer) == [None, *["outside"] * 5]
+    assert tags.read(here).genres == ("Rock",)
+    assert there.read_bytes() == before
+    assert f"link.mp3 (it leads to {there}): not below" in answer.records[3]["error"]["message"]
+
+
+def test_a_line_with_its_recording_reaches_that_recording_only(
+    genretag: Command, two_folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    _, there = two_folders
+    plan = write_plan(tmp_path / "plan", there, audio="0" * 32)
+    assert codes(genretag("apply", "--json", plan)) == ["changed"]
+    write_plan(plan, there, audio=identify(there))
+    assert codes(genretag("apply", "--json", plan)) == [None]
+    assert tags.read(there).genres == ("Rock",)
+
+
+def test_under_is_a_fence_around_every_line(
+    genretag: Command, two_folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    here, there = two_folders
+    (there.parent / "link.mp3").symlink_to(here)
+    before = here.read_bytes()
+    for more in ({}, {"audio": identify(here)}):
+        plan = write_plan(tmp_path / "plan", here, there.parent / "link.mp3", "song.mp3", **more)
+        assert codes(genretag("apply", "--json", "--under", there.parent, plan)) == ["outside"] * 3
+    assert here.read_bytes() == before
+    write_plan(plan, here, there)
+    assert codes(genretag("apply", "--json", "--under", there.parent, "--under", ".", plan)) == [None, None]
+    gone = genretag("apply", "--under", tmp_path / "gone", plan)
+    assert (gone.code, gone.err.count("\n")) == (2, 1)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 
 import pytest
 import typer
+from hypothesis import given
+from hypothesis import strategies as st
 
 from command import Command
 from genretag.cli.app import app
-from genretag.cli.output import printable
+from genretag.escapes import json_line, printable
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
 COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands]  # type: ignore[union-attr]
@@ -74,4 +77,13 @@ def test_models(genretag: Command) -> None:
 
 
 def test_what_a_terminal_is_shown() -> None:
-    assert printable("a\x1b[2J\tb\udce9\u202e ü") == "a\\x1b[2J\\tb\\xe9\\u202e ü"
+    assert printable("a\x1b[2J\tb\udce9\u202e ü\u3000\x9b") == "a\\x1b[2J\\tb\\xe9\\u202e ü\u3000\\x9b"
+
+
+@given(st.text(st.characters(exclude_categories=())))
+def test_json_is_shown_harmlessly_and_reads_back(text: str) -> None:
+    line = json_line({text: [text, 1]})
+    assert line.isprintable()
+    assert json.loads(line) == {text: [text, 1]}
+    assert "\n" not in printable(text)
+    assert not any(unicodedata.category(shown) in ("Cc", "Cs", "Cf") for shown in printable(text))

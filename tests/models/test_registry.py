@@ -239,3 +239,10 @@ def test_names_and_descriptions_need_no_torch() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "set()"
+
+
+def test_a_configuration_that_asks_for_more_than_the_file_holds_fills_no_memory() -> None:
+    """A terabyte, which would be refused only after it was asked for."""
+    meta = replace(meta_of("vgg"), config={"filters": 200_000})
+    with pytest.raises(CheckpointError, match="do not fit"):
+        load_model(Checkpoint(meta, {"weight": torch.ones(3)}))

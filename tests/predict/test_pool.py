@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -17,6 +18,7 @@ from genretag.audio.decode import decode_whole
 from genretag.audio.features import FeatureSpec
 from genretag.errors import EngineError
 from genretag.predict.pool import Decoded, DecodePool, Ended, settings_for
+from hostile_files import Slow, pictures
 from sounds import make_sound
 
 SPEC = FeatureSpec("waveform", 16000, 1, 1, frames=1600, step_frames=1600)
@@ -25,8 +27,8 @@ SPEC = FeatureSpec("waveform", 16000, 1, 1, frames=1600, step_frames=1600)
 class Pool(DecodePool):
     """A pool that keeps what happened."""
 
-    def __init__(self, size: int = 1, timeout: float = 60) -> None:
-        super().__init__(size, settings_for(SPEC, "full", timeout))
+    def __init__(self, size: int = 1, timeout: float = 60, **settings: object) -> None:
+        super().__init__(size, replace(settings_for(SPEC, "full", timeout), **settings))
         self.decoded: list[Decoded] = []
         self.ended: dict[int, Ended] = {}
 
@@ -174,3 +176,45 @@ def test_long_windows_come_in_small_chunks() -> None:
     assert settings_for(long, "fast", 1).chunk_windows == 1
     for spec in (short, long):
         assert settings_for(spec, "fast", 1).ring_floats * 4 < 12 << 20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits memory")
+def test_a_file_that_takes_too_much_memory_costs_only_itself(
+    pools: Callable[..., Pool], tmp_path: Path
+) -> None:
+    pool = pools(memory=64 << 20)
+    good = make_sound(tmp_path / "good.flac", 1)
+    pictures(good.read_bytes(), 6)(tmp_path / "bad.flac")
+    for number, path in enumerate((good, tmp_path / "bad.flac", good)):
+        pool.submit(number, path)
+    pool.run(lambda: pool.ended)
+    workers = worker_ids()
+    pool.run(lambda: len(pool.ended) == 3)
+    assert worker_ids() == workers
+    assert pool.ended[1].error is not None
+    assert pool.ended[1].error.code == "out-of-memory"
+    assert [pool.ended[number].error for number in (0, 2)] == [None, None]
+
+
+def test_a_file_that_only_ever_makes_a_little_progress_is_given_up(
+    pools: Callable[..., Pool], tmp_path: Path, long_file: Path
+) -> None:
+    pool = pools(patience=0.5, change=Slow(0.3))
+    pool.submit(0, long_file)
+    pool.submit(1, make_sound(tmp_path / "a.flac", 0.5))
+    pool.run(lambda: len(pool.ended) == 2)
+    assert pool.ended[0].error is not None
+    assert pool.ended[0].error.code == "timeout"
+    assert "s of work made" in pool.ended[0].error.message
+    assert pool.ended[1].error is None
+
+
+def test_waiting_for_others_is_no_work(pools: Callable[..., Pool], long_file: Path) -> None:
+    pool = pools(patience=0.5)
+    pool.submit(0, long_file)
+    pool.run(lambda: len(pool.decoded) == 3, releasing=False)
+    for _ in range(6):
+        assert pool.events() == []
+    pool.release_all()
+    pool.run(lambda: pool.ended)
+    assert pool.ended[0].error is None

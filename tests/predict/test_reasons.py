@@ -78,7 +78,7 @@ def test_nothing_sure_enough() -> None:
         "Near: Jazz (0.40, needs 0.50).",
     )
     asked = two(0.6, 0.4, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, min_confidence=0.8)
-    assert asked.sentences == ("Rock scores 0.60, below the 0.80 asked for.",)
+    assert asked.sentences == ("Nothing is sure enough. The best score, 0.60, is below the 0.80 asked for.",)
 
 
 def test_a_veto() -> None:

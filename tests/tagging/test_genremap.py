@@ -64,12 +64,17 @@ def test_a_parent_may_be_one_name(write: Path) -> None:
     ("text", "message"),
     [
         ("rename = [", "not valid TOML"),
+        ("drop = " + "[" * 5000, "not valid TOML"),
+        ("drop = " + "1" * 5000, "not valid TOML"),
+        ('[rename]\n"a\\n\\u001b" = 3', "rename.a\\n\\x1b must be a genre name"),
+        ('"\\u001b" = 3', "unknown entry '\\x1b'"),
         ('[renames]\n"a" = "b"', "unknown entry 'renames'; did you mean 'rename'?"),
         ('rename = "a"', "rename must be a table"),
         ("parents = 3", "parents must be a table"),
         ("broaden = 3", "broaden must be true or false, not 3"),
         ("drop = [3]", "drop must be a genre name or a list of them, not 3"),
         ('[rename]\n"a" = ""', "rename.a must be a genre name"),
+        ('[rename]\n"a" = "\\u001b[2J"', "rename.a must be a genre name or a list of them, not '\\x1b[2J'"),
         ('[parents]\n"a" = [["b"]]', "parents.a must be a genre name"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,15 @@ def test_a_record_survives_its_json_line() -> None:
     line = RECORD.to_json()
     assert "\n" not in line
     assert parse_record(line, "here") == RECORD
+
+
+def test_a_line_holds_nothing_that_a_terminal_obeys() -> None:
+    genres = ("\x9b31m \ud83d", "\u202e\U000e0041")
+    odd = Record(Path("\x1b[2J\n"), "planned", genres, (*genres, "日\u3000本"))
+    line = odd.to_json()
+    assert line.isprintable()
+    assert "日" in line
+    assert parse_record(line, "here") == odd
 
 
 def test_the_keys_never_vanish() -> None:
@@ -69,12 +79,17 @@ def test_a_hand_written_line_needs_a_path_only() -> None:
         ("nonsense", "not JSON"),
         ("[]", 'not an object with a "path"'),
         ('{"path": 3}', 'not an object with a "path"'),
-        ('{"path": "a\\u0000"}', "NUL"),
-        ('{"path": "a", "status": "done"}', "unknown status 'done'"),
+        ('{"path": "a\\u0000"}', "no file can have the path 'a\\x00'"),
+        ('{"path": "a\\ud800"}', "no file can have the path 'a\\ud800'"),
+        ('{"path": "a", "status": "done"}', "status must be one of written, "),
+        ('{"path": "a", "status": ["planned"]}', "status must be one of written, "),
         ('{"path": "a", "genres": "Rock"}', "genres must be a list of genre names, not 'Rock'"),
         ('{"path": "a", "genres": [""]}', "genres must be a list"),
+        ('{"path": "a", "genres": ["a\\u001b[2J"]}', "the genre 'a\\x1b[2J' holds a control character"),
         ('{"path": "a", "scores": {"rock": "high"}}', "scores must be an object of numbers"),
         ('{"path": "a", "seconds": "1"}', "seconds must be a number"),
+        ('{"path": "a", "seconds": 1%s}' % ("0" * 400), "seconds must be a number"),
+        ('{"path": "a", "scores": {"rock": 1%s}}' % ("0" * 400), "scores must be an object of numbers"),
         ('{"path": "a", "error": "bad"}', "error must be null or an object"),
         ('{"path": "a", "model": 1}', "model must be text"),
         ("[" * 100_000, "not JSON"),
@@ -92,9 +107,10 @@ def test_a_plan_appears_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "plan.jsonl"
     with plan_writer(path) as keep:
         assert keep(RECORD) is RECORD
+        assert keep(replace(RECORD, previous=("half of a pair \ud800",)))
         assert not path.exists()
     with path.open(encoding="utf-8") as lines:
-        assert list(read_plan(lines, "plan")) == [RECORD]
+        assert next(read_plan(lines, "plan")) == RECORD
 
 
 def test_an_interrupted_plan_leaves_nothing(tmp_path: Path) -> None:

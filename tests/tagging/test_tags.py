@@ -11,23 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import av
-import mutagen
 import pytest
-from mutagen.apev2 import APEBinaryValue, APEv2
-from mutagen.asf import ASFByteArrayAttribute
-from mutagen.flac import Picture
-from mutagen.id3 import APIC, COMM, GEOB, POPM, PRIV, TDRC, TIT2, TPE1, TXXX, UFID, USLT
-from mutagen.mp4 import MP4Cover, MP4FreeForm
+from mutagen.apev2 import APEv2
 
+from foreign_tags import TAGGABLE, add_rich_fields, all_but_genre, seen_by_ffmpeg, seen_by_mutagen
 from genretag.errors import GenretagError, TagError, WriteError
 from genretag.tagging import tags
-from sounds import FORMATS, RECORDED, any_sound, make_sound
+from sounds import any_sound, make_sound
 
-TAGGABLE = [suffix for suffix in (*FORMATS, *RECORDED) if suffix not in (".au", ".aac")]
 # Where undoing leaves the very bytes of before; MP4 keeps 8 bytes of free space, ASF some empty objects.
 EXACT = [suffix for suffix in TAGGABLE if suffix not in (".m4a", ".alac.m4a", ".mp4", ".wma")]
 GENRES = ("Rock/Pop", "Żółć", "日本 (J-Pop)")
-GENRE_KEYS = ("tcon", "\xa9gen", "wm/genre", "genre")
 
 
 @pytest.fixture(params=TAGGABLE)
@@ -42,20 +36,6 @@ def decoded(path: Path) -> str:
         for frame in container.decode(audio=0):
             digest.update(frame.to_ndarray().tobytes())
     return digest.hexdigest()
-
-
-def seen_by_ffmpeg(path: Path, field: str) -> str:
-    with av.open(str(path)) as container:
-        fields = {**container.metadata, **container.streams.audio[0].metadata}
-    return next((value for key, value in fields.items() if key.upper() == field), "")
-
-
-def seen_by_mutagen(path: Path) -> list[str]:
-    found = mutagen.File(path).tags
-    if found is None:  # mutagen looks for ID3 only in tta
-        found = APEv2(path)
-    key = next(key for key in found.keys() if key.lower() in GENRE_KEYS)  # noqa: SIM118 - not all are dicts
-    return [str(value) for value in getattr(found[key], "text", found[key])]
 
 
 def test_what_is_written_is_read_by_all_and_taken_back(sound: Path) -> None:
@@ -99,63 +79,6 @@ def test_undoing_leaves_the_bytes_of_before(tmp_path: Path, suffix: str) -> None
     assert path.read_bytes() == untouched
     tags.restore(path, empty.raw)
     assert path.read_bytes() == untouched
-
-
-def add_rich_fields(path: Path) -> None:
-    """What a well-kept library has in its files, and what other programs hide in them."""
-    picture = bytes(range(256)) * 40
-    file = mutagen.File(path)
-    if file.tags is None:
-        file.add_tags()
-    found = file.tags
-    if isinstance(found, mutagen.id3.ID3):
-        for frame in (
-            TIT2(encoding=3, text="Title"),
-            TPE1(encoding=1, text=["One", "Two ü"]),
-            TDRC(encoding=0, text="1999-12-31T23:59:58"),
-            APIC(encoding=0, mime="image/png", type=3, desc="front", data=picture),
-            PRIV(owner="TRAKTOR4", data=picture[:300]),
-            GEOB(encoding=0, mime="application/octet-stream", desc="Serato Markers2", data=picture[:999]),
-            TXXX(encoding=3, desc="replaygain_track_gain", text="-3.21 dB"),
-            TXXX(encoding=3, desc="MusicBrainz Album Id", text="c0ffee"),
-            UFID(owner="http://musicbrainz.org", data=b"c0ffee"),
-            USLT(encoding=3, lang="deu", desc="", text="Zeile\nZeile"),
-            COMM(encoding=3, lang="eng", desc="x", text="comment"),
-            POPM(email="a@b", rating=200, count=7),
-        ):
-            found.add(frame)
-    elif isinstance(found, mutagen.mp4.MP4Tags):
-        found["\xa9nam"], found["trkn"], found["tmpo"], found["cpil"] = ["Title"], [(3, 9)], [120], True
-        found["covr"] = [MP4Cover(picture, MP4Cover.FORMAT_PNG)]
-        found["----:com.apple.iTunes:MusicBrainz Album Id"] = [MP4FreeForm(b"c0ffee")]
-        found["----:com.serato.dj:markers"] = [MP4FreeForm(picture[:300], dataformat=0)]
-    elif isinstance(found, mutagen.asf.ASFTags):
-        found["Title"], found["WM/TrackNumber"], found["WM/Year"] = ["Title"], [3], ["1999"]
-        found["WM/Picture"] = [ASFByteArrayAttribute(picture)]
-        found["Author"] = ["One", "Two ü"]
-    elif isinstance(found, APEv2):
-        found["Title"], found["Artist"] = "Title", ["One", "Two ü"]
-        found["Cover Art (Front)"] = APEBinaryValue(b"front.png\0" + picture)
-        found["REPLAYGAIN_TRACK_GAIN"] = "-3.21 dB"
-    else:
-        found["title"], found["artist"], found["lyrics"] = ["Title"], ["One", "Two ü"], ["Zeile\nZeile"]
-        found["REPLAYGAIN_TRACK_GAIN"], found["musicbrainz_albumid"] = ["-3.21 dB"], ["c0ffee"]
-        cover = Picture()
-        cover.data, cover.mime, cover.type = picture, "image/png", 3
-        if isinstance(file, mutagen.flac.FLAC):
-            file.add_picture(cover)
-        else:
-            found["metadata_block_picture"] = [picture.hex()]
-    file.save()
-
-
-def all_but_genre(path: Path) -> dict[str, Any]:
-    file = mutagen.File(path)
-    keys = set(file.tags.keys()) if file.tags is not None else set()
-    fields = {key: repr(file.tags[key]) for key in keys if key.lower() not in GENRE_KEYS}
-    if isinstance(file, mutagen.flac.FLAC):
-        fields["pictures"] = repr([picture.write() for picture in file.pictures])
-    return fields
 
 
 def test_other_fields_stay_as_they_are(sound: Path) -> None:

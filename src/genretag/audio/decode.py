@@ -25,7 +25,11 @@ from genretag.audio.windows import Coverage, full_count, window_starts, windows_
 from genretag.errors import DecodeError
 
 SHORTEST = 0.5  # seconds of sound that are worth a score
-LONGEST = 24 * 3600.0  # seconds; what lies beyond is not heard, so that no file takes for ever
+# What lies beyond is not heard, so that no file takes for ever: sound is seldom longer than a day, and no
+# codec holds music in 50 bytes a second (Opus in its pauses: 100, the least that MP3 knows: 1,000).
+LONGEST = 24 * 3600.0  # seconds
+THINNEST = 50  # bytes of a file for a second of sound
+ALWAYS_HEARD = 600.0  # seconds, of however few bytes
 SILENCE = 1e-4  # peak (-80 dB) up to which a track counts as silent
 SHORTFALL = 0.1  # seconds that may be missing at the end of a window before the file's length is doubted
 SKIP = 2.0  # seconds that are decoded and dropped rather than sought over
@@ -61,25 +65,29 @@ def decode(
     sink: Callable[[Chunk], None],
     *,
     chunk_windows: int = 8,
-    progress: Callable[[], None] = lambda: None,
+    progress: Callable[[float], None] = lambda seconds: None,
 ) -> Heard:
     """Decode the windows of one file and pass them to `sink`, at most `chunk_windows` at a time.
 
-    Memory does not grow with the length of the file. `progress` is called for every block decoded.
-    DecodeError, in one line: `missing`, `unreadable`, `empty`, `not-audio`, `decode-failed`, `too-short`, or,
-    after the last chunk, `silent`.
+    Memory does not grow with the length of the file. `progress` is called for every block decoded, with its
+    seconds of sound. DecodeError, in one line: `missing`, `unreadable`, `empty`, `not-audio`,
+    `decode-failed`, `too-short`, `out-of-memory`, or, after the last chunk, `silent`.
     """
-    _require_readable(path)
+    size = _require_readable(path)
+    longest = min(LONGEST, ALWAYS_HEARD + size / THINNEST)
     peak = 0.0
-    with contextlib.closing(_open(path)) as source:
-        track = _Track(source, spec, chunk_windows, progress)
-        try:
+    try:
+        with contextlib.closing(_open(path)) as source:
+            track = _Track(source, spec, chunk_windows, longest, progress)
             for chunk in track.chunks(coverage):
                 peak = max(peak, float(np.abs(chunk.waves).max()))
                 sink(chunk)
-        except _TooShortError as error:
-            length = f"{error.seconds:.2f} s of sound, at least {SHORTEST:g} s are needed"
-            raise DecodeError(f"{one_line(path)}: {length}", code="too-short") from None
+    except _TooShortError as error:
+        length = f"{error.seconds:.2f} s of sound, at least {SHORTEST:g} s are needed"
+        raise DecodeError(f"{one_line(path)}: {length}", code="too-short") from None
+    except MemoryError:
+        reason = "left out, decoding it takes more memory than one file may have"
+        raise DecodeError(f"{one_line(path)}: {reason}", code="out-of-memory") from None
     if peak <= SILENCE:
         raise DecodeError(f"{one_line(path)}: every part listened to is silent", code="silent")
     return Heard(track.samples / spec.sample_rate, track.cut)
@@ -140,9 +148,15 @@ class _Track:
     """One open file on its way to windows; afterwards `samples` is its length at the model's rate."""
 
     def __init__(
-        self, source: Source, spec: FeatureSpec, chunk_windows: int, progress: Callable[[], None]
+        self,
+        source: Source,
+        spec: FeatureSpec,
+        chunk_windows: int,
+        longest: float,
+        progress: Callable[[float], None],
     ) -> None:
         self.source, self.spec, self.progress = source, spec, progress
+        self.limit = round(longest * source.rate)
         self.chunk_windows = chunk_windows
         self.samples = 0
         self.cut = 0
@@ -166,7 +180,7 @@ class _Track:
 
         None where the claim proves wrong, or where so many windows cannot be held back.
         """
-        claimed = self._at_model_rate(self.source.claimed or 0)
+        claimed = self._at_model_rate(self._claimed)
         if wanted * self.spec.window_samples * 4 > GATHERED_BYTES:
             return None
         if full_count(claimed, self.spec) <= wanted:
@@ -188,13 +202,17 @@ class _Track:
     def _at_model_rate(self, native_samples: int) -> int:
         return math.ceil(native_samples * self.spec.sample_rate / self.source.rate)
 
+    @property
+    def _claimed(self) -> int:
+        """The length that the file claims, as far as it is heard, in samples of the file."""
+        return min(self.source.claimed or 0, self.limit)
+
     def _blocks(self, start: int = 0) -> Iterator[tuple[int, Samples]]:
         """The source's blocks, with a sign of life for each and an end for what has none."""
-        limit = start + LONGEST * self.source.rate
         for position, block in self.source.blocks(start):
-            self.progress()
+            self.progress(len(block) / self.source.rate)
             yield position, block
-            if position > limit:
+            if position > self.limit:
                 return
 
     def _measure(self) -> int:
@@ -236,7 +254,7 @@ class _Track:
 
     def _apart(self, starts: NDArray[np.int64]) -> Iterator[tuple[int, Samples]]:
         """Windows at ascending `starts`, seeking over what lies between them."""
-        spec, claimed = self.spec, self.source.claimed or 0
+        spec, claimed = self.spec, self._claimed
         blocks = self._blocks()
         run = _Run(0)
         for start in starts.tolist():
@@ -271,8 +289,8 @@ def _join(run: _Run, position: int, block: Samples) -> None:
     run.append(block[skip:])
 
 
-def _require_readable(path: Path) -> None:
-    """DecodeError unless `path` is a regular file with something in it: a pipe or device may never end."""
+def _require_readable(path: Path) -> int:
+    """The size of a regular file with something in it; DecodeError for others: a pipe may never end."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -285,6 +303,7 @@ def _require_readable(path: Path) -> None:
         raise DecodeError(f"{one_line(path)}: cannot be read ({reason})", code="unreadable") from None
     if status.st_size == 0:
         raise DecodeError(f"{one_line(path)}: an empty file", code="empty")
+    return status.st_size
 
 
 def _open(path: Path) -> Source:

@@ -9,6 +9,8 @@ from genretag.errors import FeatureError
 
 KINDS = ("musicnn-logmel", "logmel", "mfcc", "chroma", "waveform", "vggish-logmel", "fma-statistics", "table")
 CHROMA_BINS = 12
+# No model hears an hour at once; a stranger's checkpoint may say so, and would fill the memory.
+MAX_SIZE = 1 << 26
 FMA_STATISTICS = 518  # 74 series x (mean, std, skew, kurtosis, median, min, max)
 
 
@@ -43,8 +45,11 @@ class FeatureSpec:
         if self.kind not in KINDS:
             raise FeatureError(f"unknown features {self.kind!r}; known: {', '.join(KINDS)}")
         sizes = (self.sample_rate, self.n_fft, self.hop_length, self.frames, self.step_frames)
-        if any(size is not None and size < 1 for size in (*sizes, self.n_mels, self.n_coefficients)):
+        all_sizes = [size for size in (*sizes, self.n_mels, self.n_coefficients) if size is not None]
+        if min(all_sizes) < 1:
             raise FeatureError(f"features {self.kind}: every size must be at least 1")
+        if max(*all_sizes, self.window_samples, self.frames * (self.n_mels or 1)) > MAX_SIZE:
+            raise FeatureError(f"features {self.kind}: a size or a window is larger than {MAX_SIZE:,}")
 
     @property
     def window_samples(self) -> int:

@@ -9,6 +9,7 @@ specifications.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import stat
 import struct
@@ -26,7 +27,7 @@ BLOCK = 1 << 20
 SAMPLE = 1 << 16
 # Part of every identity: raise it when `identify` must answer differently for the same file.
 IDENTITY_VERSION = 1
-# Garbage can look like millions of empty chunks.
+# Garbage can look like millions of empty chunks or tags.
 MAX_CHUNKS = 200_000
 
 ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
@@ -53,7 +54,7 @@ def identify(path: Path) -> str:
     Made of the payload's kind, length and three samples of 64 KiB: it survives tag writes, renames and moves,
     and reads little of the file. Raises OSError; DecodeError (`unreadable`) where it is no regular file.
     """
-    with _open(path) as file:
+    with open_regular(path) as file:
         layout = _layout(file)
         length = sum(layout.sizes)
         digest = hashlib.sha256(f"{IDENTITY_VERSION} {layout.kind} {len(layout.head)} {length} ".encode())
@@ -71,7 +72,7 @@ def payload_digest(path: Path) -> bytes:
 
     Raises OSError; DecodeError (`unreadable`) where it is no regular file.
     """
-    with _open(path) as file:
+    with open_regular(path) as file:
         layout = _layout(file)
         digest = hashlib.sha256(f"{layout.kind} ".encode())
         for block in _payload(file, layout):
@@ -84,7 +85,7 @@ def same_payload(first: Path, second: Path) -> bool:
 
     Raises OSError; DecodeError (`unreadable`) where one is no regular file.
     """
-    with _open(first) as one, _open(second) as two:
+    with open_regular(first) as one, open_regular(second) as two:
         layouts = _layout(one), _layout(two)
         if len({(layout.kind, layout.head, layout.sizes) for layout in layouts}) > 1:
             return False
@@ -93,15 +94,24 @@ def same_payload(first: Path, second: Path) -> bool:
         return all(left == right for left, right in blocks)
 
 
-def _open(path: Path) -> BinaryIO:
-    # Opening a pipe would wait for a writer for ever.
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise DecodeError(f"{path}: is not a regular file", code="unreadable")
-    return path.open("rb")
+def open_regular(path: Path) -> io.BufferedReader:
+    """Open a file for reading, and nothing else: a pipe or device may never answer, or do something.
+
+    Raises OSError; DecodeError (`unreadable`) where it is no regular file.
+    """
+    if stat.S_ISREG(os.stat(path).st_mode):
+        # Something else may have taken the name since.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return os.fdopen(descriptor, "rb")
+        os.close(descriptor)
+    raise DecodeError(f"{path}: is not a regular file", code="unreadable")
 
 
 def _layout(file: BinaryIO) -> _Layout:
     size = file.seek(0, os.SEEK_END)
+    if size == 0:  # some files of the system say so, and keep whoever reads them waiting
+        return _Layout("stream", ((0, 0),))
     try:
         return _known_layout(file, size)
     except OddLayoutError:
@@ -137,31 +147,34 @@ def _read(file: BinaryIO, offset: int, count: int) -> bytes:
 
 def _skip_head_tags(file: BinaryIO, size: int) -> int:
     start = 0
-    while True:
+    for _ in range(MAX_CHUNKS):
         length = _id3v2_length(_read(file, start, 10)) or _ape_length(
             _read(file, start, 32), from_header=True
         )
         if length == 0 or start + length > size:
             return start
         start += length
+    raise OddLayoutError
 
 
 def _skip_tail_tags(file: BinaryIO, start: int, end: int) -> int:
-    while True:
+    for _ in range(MAX_CHUNKS):
         length = _tail_tag_length(_read(file, max(start, end - 128), min(128, end - start)), file, end)
         if length == 0 or end - length < start:
             return end
         end -= length
+    raise OddLayoutError
 
 
 def _tail_tag_length(tail: bytes, file: BinaryIO, end: int) -> int:
     """Length of the tag that ends at `end`, 0 where there is none; `tail` is what stands before `end`."""
+    # First, because "TAG" may stand in an APE tag at the very place where ID3v1 would begin.
+    if length := _ape_length(tail[-32:], from_header=False):
+        return length
     # Tags of 124 to 127 bytes exist, and taggers take them for ID3v1 too.
     for length in range(128, 123, -1):
         if tail[-length:].startswith(b"TAG") and len(tail) >= length:
             return length
-    if length := _ape_length(tail[-32:], from_header=False):
-        return length
     if tail[-10:].startswith(b"3DI"):
         return _id3v2_length(b"ID3" + tail[-7:])
     if tail.endswith(b"LYRICS200") and tail[-15:-9].isdigit():

@@ -98,6 +98,8 @@ class AvSource:
             self._container = av.open(
                 self._url, metadata_errors="replace", options={"protocol_whitelist": "file"}
             )
+        except MemoryError:
+            raise
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise SourceError(str(error), recognised=False) from None
         stream = self._container.streams.best("audio")
@@ -123,12 +125,19 @@ class AvSource:
         while True:
             try:
                 packet = next(packets, None)
+            except MemoryError:
+                raise
             except av.error.FFmpegError:
                 return  # damaged or cut off from here on
             if packet is None:
                 return
-            with contextlib.suppress(av.error.FFmpegError):
-                yield from filter(_usable, packet.decode())
+            try:
+                frames = packet.decode()
+            except MemoryError:
+                raise
+            except av.error.FFmpegError:
+                continue
+            yield from filter(_usable, frames)
 
     def _blocks_from(self, start: int) -> Iterator[tuple[int, Samples]]:
         self._fresh = None

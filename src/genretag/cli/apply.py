@@ -17,6 +17,14 @@ from genretag.cli.output import RecordPrinter, report_links, report_store
 def apply(
     plan: Annotated[Path, typer.Argument(metavar="FILE|-", help="A plan; - reads it from standard input.")],
     *,
+    under: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR",
+            help="Change only files below this folder, wherever links lead; may be repeated. Default: lines "
+            "that name their recording anywhere, others below the working folder.",
+        ),
+    ] = None,
     separator: options.Separator = None,
     id3: options.Id3 = "keep",
     preserve_mtime: options.PreserveMtime = False,
@@ -27,16 +35,20 @@ def apply(
 ) -> int:
     """Carry out a plan.
 
-    A plan is what `tag --plan` or `tag --dry-run --json` wrote, as it is or filtered and edited.
+    A plan is what `tag --plan` or `tag --dry-run --json` wrote, as it is or filtered and edited. One from
+    somebody else is safest with --under: it then cannot reach any other file.
 
     Example: genretag apply plan.jsonl
     """
-    from genretag.errors import PlanError
+    from genretag.errors import PlanError, UsageError
     from genretag.store import Store
     from genretag.tagging.apply import Applying
     from genretag.tagging.plan import read_plan
 
     options.readable_source(plan)
+    for folder in under or ():
+        if not folder.is_dir():
+            raise UsageError(f"--under {folder}: no such folder")
     writing = options.writing_options(separator, id3, preserve_mtime, provenance)
     # Read whole before anything is written: a line that cannot be understood stops the plan, not half of it.
     try:
@@ -45,7 +57,7 @@ def apply(
         raise PlanError(f"{plan}: cannot be read ({error.strerror}); check the disk") from error
     with Store.open() as store:
         report_store(store)
-        applying = Applying(writing, store)
+        applying = Applying(writing, store, under or ())
         printer = RecordPrinter(as_json=json, quiet=quiet, verbose=verbose)
         with closing(applying.records(records)) as answers:
             printer.print_all(answers, lambda: len(records))

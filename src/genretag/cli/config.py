@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from genretag.cli import configured, options, settings
-from genretag.cli.output import printable, say, table
+from genretag.cli.output import say, table
 from genretag.errors import ConfigError, UsageError
+from genretag.escapes import printable
 
 app = typer.Typer(
     help="Show what is in force and where it was set, and change it.\n\n"
@@ -120,7 +121,7 @@ def _show(rows: list[Row], everything: bool) -> None:
     print(f"{printable(str(file))}{hint}")
     chosen = {"tag", *(row.command for row in rows if row.table == row.command)}
     lines = [
-        (f"{row.command}.{row.option}", printable(_shown(row.value)), _place(row))
+        (f"{row.command}.{row.option}", _shown(row.value), _place(row))
         for row in rows
         if everything or row.command in chosen
     ]
@@ -131,7 +132,7 @@ def _show(rows: list[Row], everything: bool) -> None:
 
 def _place(row: Row) -> str:
     """Where a value was set, beside the name of the file that stands above."""
-    return printable(row.source.replace(f"{settings.path()}:", "line "))
+    return row.source.replace(f"{settings.path()}:", "line ")
 
 
 def _named(context: typer.Context, key: str) -> tuple[str, str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -12,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genretag.cli import options
-from genretag.cli.output import details, printable, say, table
+from genretag.cli.output import details, say, table
 from genretag.errors import UsageError
+from genretag.escapes import json_line, printable
 
 if TYPE_CHECKING:
     from genretag.datasets.base import DatasetInfo, Finding
@@ -65,7 +65,7 @@ def datasets(
         raise UsageError("--open goes with --verify DIR")
     survey = None if data is None else _survey(name, data, variant)
     if json:
-        print(jsonlib.dumps({**_record(info), "copy": survey}, ensure_ascii=False))
+        print(json_line({**_record(info), "copy": survey}))
     else:
         _show(info)
         if survey is not None:
@@ -75,7 +75,7 @@ def datasets(
 
 def _list(infos: Sequence[DatasetInfo], *, as_json: bool) -> int:
     if as_json:
-        print(jsonlib.dumps([_record(info) for info in infos], ensure_ascii=False))
+        print(json_line([_record(info) for info in infos]))
         return 0
     rows = [
         (
@@ -121,7 +121,7 @@ def _survey(name: str, data: Path, variant: str | None) -> dict[str, Any]:
 
 
 def _show_copy(survey: Mapping[str, Any]) -> None:
-    print(f"\nin {printable(str(survey['root']))} ({survey['variant']}, {survey['task']}-label)")
+    print(f"\nin {printable(str(survey['root']))} ({printable(survey['variant'])}, {survey['task']}-label)")
     table(
         ("part", "clips", "artists", "no artist", "labels a clip", "baseline, %", "baseline"),
         [
@@ -166,7 +166,7 @@ def _report(info: DatasetInfo, data: Path, findings: Sequence[Finding], *, as_js
     if as_json:
         found = [{**asdict(one), "path": None if one.path is None else str(one.path)} for one in findings]
         document = {"dataset": info.name, "data": str(data), "whole": not broken, "findings": found}
-        print(jsonlib.dumps(document, ensure_ascii=False))
+        print(json_line(document))
         return int(broken)
     kinds: dict[str, list[str]] = {}
     for one in findings:

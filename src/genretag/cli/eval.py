@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 from genretag.cli import options
 from genretag.cli.output import render, say
 from genretag.errors import CheckpointError, FileError, UsageError
+from genretag.escapes import json_line
 
 if TYPE_CHECKING:
     from genretag.predict.engine import EngineOptions
@@ -210,7 +210,7 @@ def _show(
     if as_json:
         documents = {part: to_json(evaluation) for part, evaluation in measured.items()}
         found = next(iter(documents.values())) if alone else {"parts": documents}
-        print(jsonlib.dumps(found, ensure_ascii=False))
+        print(json_line(found))
     for part, evaluation in measured.items():
         if not as_json:
             render(terminal(evaluation))
@@ -262,7 +262,7 @@ def _show_comparison(
     said = study.sentences if study is not None else ()
     if as_json:
         document = comparison_json(comparison) | (study.to_json() if study is not None else {})
-        print(jsonlib.dumps(document, ensure_ascii=False))
+        print(json_line(document))
     else:
         render(comparison_terminal(comparison, said))
     if report is not None:

@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from genretag.cli.output import printable
+from genretag.escapes import printable
 from genretag.tagging.library import Library, Stranger
 from genretag.tagging.overview import GenreRow, Overview
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 from datetime import datetime
 
 from genretag.cli import options
-from genretag.cli.output import printable, report_store, table
+from genretag.cli.output import report_store, table
+from genretag.escapes import json_line
 
 
 def history(*, json: options.Json = False) -> int:
@@ -22,14 +22,14 @@ def history(*, json: options.Json = False) -> int:
         runs = Journal(store).runs()
     if json:
         for run in runs:
-            print(jsonlib.dumps(run.to_dict()))
+            print(json_line(run.to_dict()))
         return 0
     rows = [
         (
             str(run.id),
             datetime.fromtimestamp(run.started).strftime("%Y-%m-%d %H:%M"),
             run.command,
-            printable(run.model or "-"),
+            run.model or "-",
             str(run.written),
             str(run.undone),
             run.status,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import typer
 from genretag.cli import options
 from genretag.cli.output import render, say
 from genretag.errors import DecodeError, TagError, UsageError
+from genretag.escapes import json_line
 
 if TYPE_CHECKING:
     from genretag.predict.timeline import Timeline
@@ -63,13 +63,13 @@ def inspect(
             song = listen(file, resolve(model), engine, DecisionRule())
     except DecodeError as error:
         if json:
-            print(jsonlib.dumps(_failed(file, error)))
+            print(json_line(_failed(file, error)))
         else:
             say(f"[{error.code}] {error}")
         return 1
     present = _present(file)
     if json:
-        print(jsonlib.dumps(song.to_dict()))
+        print(json_line(song.to_dict()))
     else:
         from genretag.cli.picture import SongPicture
 
@@ -80,7 +80,7 @@ def inspect(
 
 
 def _write_page(song: Timeline, present: tuple[str, ...] | None, out: Path, audio: str) -> None:
-    from genretag.checkpoint import put_in_place
+    from genretag.files import put_in_place
     from genretag.pages.inspect import page
     from genretag.pages.sound import LONGEST, Sound, embed, link
 

@@ -10,8 +10,9 @@ import typer
 
 from genretag.cli import options
 from genretag.cli.configured import ConfiguredCommand
-from genretag.cli.output import printable, report_store, say, table
+from genretag.cli.output import report_store, say, table
 from genretag.errors import MapError, UsageError
+from genretag.escapes import printable
 
 if TYPE_CHECKING:
     from genretag.tagging.mapcheck import MapReport
@@ -110,10 +111,10 @@ def _show(report: MapReport) -> None:
     seen = report.vocabulary
     rows = [
         (
-            printable(row.fate.genre),
+            row.fate.genre,
             f"{row.tagged:,}" if row.tagged else "-",
             f"{row.heard:,}" if row.heard else "-",
-            printable(", ".join(row.fate.becomes)) or "-",
+            ", ".join(row.fate.becomes) or "-",
             row.fate.how if row.answered else f"{row.fate.how} ({seen.model} cannot answer it)",
         )
         for row in report.rows

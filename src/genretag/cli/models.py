@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 from typing import Annotated, Any
 
 import typer
 
 from genretag.cli.output import details, table
+from genretag.escapes import json_line
 
 
 def models(
@@ -25,7 +25,7 @@ def models(
 
     shown: Any = listing() if name is None else describe(name)
     if json:
-        print(jsonlib.dumps(shown, ensure_ascii=False))
+        print(json_line(shown))
     elif name is None:
         table(
             ("name", "kind", "labels", "parameters", "trained on"),

@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
+from genretag.escapes import printable
 from genretag.tagging.plan import Record
 
 if TYPE_CHECKING:
@@ -34,23 +37,17 @@ def prepare_streams() -> None:
 
 def say(message: str) -> None:
     """One line to the person, on stderr: an error, a warning, a piece of news."""
-    print(f"genretag: {printable(message)}", file=sys.stderr)
+    _tell(f"genretag: {message}")
 
 
-def printable(text: str) -> str:
-    """Text that a terminal only shows: control characters and stray bytes become visible escapes.
-
-    Names and tags come from strangers; an escape sequence in them must not reach the terminal.
-    """
-    return "".join(_shown(character) for character in text)
+def _tell(line: str) -> None:
+    print(printable(line), file=sys.stderr)
 
 
-def _shown(character: str) -> str:
-    if character.isprintable():
-        return character
-    if "\udc80" <= character <= "\udcff":
-        return f"\\x{ord(character) - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode("ascii")
+def show_fault(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A fault of this program on stderr, for a report; what strangers wrote may stand in its lines."""
+    for line in "".join(traceback.format_exception(kind, error, trace)).rstrip("\n").split("\n"):
+        _tell(line)
 
 
 class RecordPrinter:
@@ -81,7 +78,7 @@ class RecordPrinter:
         if self.as_json:
             self._write(record.to_json(), sys.stdout)
         elif record.error is not None:
-            self._write(f"genretag: [{record.error.code}] {printable(record.error.message)}", sys.stderr)
+            self._write(printable(f"genretag: [{record.error.code}] {record.error.message}"), sys.stderr)
         elif self.verbose or record.status not in _QUIET_STATUSES:
             genres = record.genres or (record.previous if record.status == "kept" else ())
             shown = printable(", ".join(genres)) or "-"
@@ -105,12 +102,12 @@ class RecordPrinter:
             )
             return
         files = "1 file" if total == 1 else f"{total:,} files"
-        print(f"{files} in {seconds:,.1f} s{rate}: {counts}", file=sys.stderr)
+        _tell(f"{files} in {seconds:,.1f} s{rate}: {counts}")
         if self.failures:
             codes = ", ".join(f"{code} {count:,}" for code, count in self.failures.most_common())
-            print(f"failed: {codes}", file=sys.stderr)
+            _tell(f"failed: {codes}")
         if hint:
-            print(hint, file=sys.stderr)
+            _tell(hint)
 
     def undo_hint(self, run: int | None) -> str | None:
         """How to go back, where something was written."""
@@ -148,10 +145,10 @@ class RecordPrinter:
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A plain table on stdout; numbers stand to the right."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
-    lines = list(rows)
+    columns = [printable(column) for column in columns]
+    lines = [[printable(cell) for cell in row] for row in rows]
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(columns):
         numeric = bool(lines) and all(
@@ -160,21 +157,33 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         shown.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in lines:
         shown.add_row(*row)
-    Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 120).print(shown)
+    _render(shown, 120)
 
 
 def render(document: RenderableType) -> None:
     """Tables and sentences on stdout, as wide as the terminal or, into a file, 100 columns."""
-    from rich.console import Console
+    _render(document, 100)
 
-    Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 100).print(document)
+
+def _render(document: RenderableType, width: int) -> None:
+    from rich.console import Console
+    from rich.segment import Segment, Segments
+
+    console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else width)
+    # Names stand anywhere in a document, and rich passes escape sequences in them on to the terminal.
+    harmless = [
+        Segment("\n".join(map(printable, segment.text.split("\n"))), segment.style)
+        for segment in console.render(document)
+        if not segment.control
+    ]
+    console.print(Segments(harmless), end="", crop=False)
 
 
 def details(document: Mapping[str, object]) -> None:
     """Names and values on stdout, one below the other."""
     width = max(map(len, document))
     for name, value in document.items():
-        print(f"{name.replace('_', ' '):<{width}}  {printable(_in_words(value))}")
+        print(printable(f"{name.replace('_', ' '):<{width}}  {_in_words(value)}"))
 
 
 def _in_words(value: object) -> str:

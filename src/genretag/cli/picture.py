@@ -11,7 +11,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from genretag.cli.output import printable
+from genretag.escapes import printable
 from genretag.predict.reasons import Weighed
 from genretag.predict.timeline import Section, Timeline
 

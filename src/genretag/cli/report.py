@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json as jsonlib
 import shlex
 import sys
 from collections.abc import Iterable, Iterator
@@ -15,6 +14,7 @@ import typer
 from genretag.cli import options
 from genretag.cli.output import render, report_store, say
 from genretag.errors import UsageError
+from genretag.escapes import json_line
 
 if TYPE_CHECKING:
     from genretag.store import Store
@@ -152,7 +152,7 @@ def _show(library: Library, paths: list[str], html: Path | None, *, as_json: boo
         from genretag.tagging.listing import rows
 
         head = {"model": library.meta.name, "gone": library.gone}
-        print(jsonlib.dumps(head | figures(found) | {"library": list(rows(library))}))
+        print(json_line(head | figures(found) | {"library": list(rows(library))}))
     elif not silent:
         from genretag.cli.glance import Glance
 
@@ -189,7 +189,7 @@ def _write_csv(library: Library, out: Path) -> None:
 
 
 def _write(out: Path, content: bytes, option: str) -> None:
-    from genretag.checkpoint import put_in_place
+    from genretag.files import put_in_place
 
     try:
         put_in_place(out, content)

@@ -166,7 +166,7 @@ def _plain(value: Value) -> object:
 
 
 def _write(file: Path, document: TOMLDocument) -> Path:
-    from genretag.checkpoint import put_in_place
+    from genretag.files import put_in_place
 
     try:
         put_in_place(file, document.as_string().encode())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 import sys
 from collections import Counter
 from contextlib import closing
@@ -11,7 +10,8 @@ from typing import Annotated
 import typer
 
 from genretag.cli import options
-from genretag.cli.output import printable, report_store, say
+from genretag.cli.output import report_store, say
+from genretag.escapes import json_line, printable
 
 
 def undo(
@@ -46,7 +46,7 @@ def undo(
             for record in records:
                 counts[record.status] += 1
                 if json:
-                    print(jsonlib.dumps(record.to_dict()), flush=True)
+                    print(json_line(record.to_dict()), flush=True)
                 elif record.error is not None:
                     say(f"[{record.error.code}] {record.error.message}")
                 elif verbose:

@@ -210,7 +210,7 @@ def feature_table(path: Path, names: tuple[str, ...], rows: Iterable[tuple[str, 
         try:
             values.append(np.array(texts, dtype=np.float32))
         except ValueError as error:
-            raise DatasetError(f"{path}: {clip}: {error}") from error
+            raise DatasetError(f"{path}: {clip}: {error}"[:300]) from error
         ids.append(clip)
     if not ids:
         raise DatasetError(f"{path}: holds no feature row of this dataset")

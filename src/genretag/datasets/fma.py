@@ -109,7 +109,8 @@ def load_feature_table(path: Path, ids: Collection[str] | None = None) -> Featur
     """
     rows = read_rows(path)
     headers = [next(rows, [""]) for _ in range(4)]
-    if [row[0] for row in headers] != ["feature", "statistics", "number", "track_id"]:
+    of_one_length = len({len(row) for row in headers[:3]}) == 1
+    if [row[0] for row in headers] != ["feature", "statistics", "number", "track_id"] or not of_one_length:
         raise DatasetError(f"{path}: is no FMA feature table; it must start with feature, statistics, number")
     names = tuple("_".join(parts) for parts in zip(*(row[1:] for row in headers[:3]), strict=True))
     named = ((clip_id(row[0]), row[1:]) for row in rows)

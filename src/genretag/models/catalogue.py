@@ -1,7 +1,8 @@
-"""What `genretag models` shows: the weights that ship and the presets that can be trained."""
+"""What `genretag models` shows: weights that ship, a person's own, and presets that can be trained."""
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict
 from typing import Any
 
@@ -16,12 +17,19 @@ LABELS_FOR_SIZE = 10
 
 
 def listing() -> list[dict[str, Any]]:
-    """One object per shipped checkpoint and per preset, with the same keys."""
-    return [_weights(name) for name in checkpoint.shipped()] + [_preset(name) for name in PRESETS]
+    """One object per checkpoint that has a name and per preset, with the same keys; one's own come first.
+
+    One's own that cannot be read are left out: `describe` says what is wrong with them.
+    """
+    mine = []
+    for name in checkpoint.own():
+        with contextlib.suppress(CheckpointError):
+            mine.append(_weights(name))
+    return mine + [_weights(name) for name in checkpoint.shipped()] + [_preset(name) for name in PRESETS]
 
 
 def describe(name: str) -> dict[str, Any]:
-    """Everything about a shipped checkpoint, a checkpoint file or a preset; a shipped name wins."""
+    """Everything about a checkpoint, by its name or file, or a preset; a shipped name wins."""
     if name in checkpoint.shipped() or name not in PRESETS:
         try:
             path = checkpoint.resolve(name)

@@ -95,8 +95,7 @@ class Probe(nn.Module):
         """Rows as the head hears them, in the same shape."""
         if self.offset is None:
             return rows
-        odds = (rows + self.offset) / (1.0 - rows + self.offset)
-        return odds.log()
+        return log_odds(rows, self.offset)
 
     def summary(self, rows: Tensor) -> Tensor:
         """Statistics over the windows of tracks: (tracks, windows, width) to (tracks, width x statistics)."""
@@ -129,6 +128,11 @@ class Probe(nn.Module):
     def adopt(self, steps: Iterable[Any]) -> None:
         """Take over a fitted scikit-learn Pipeline; see Decision.adopt."""
         self.decision.adopt(steps)
+
+
+def log_odds(scores: Tensor, offset: float) -> Tensor:
+    """Log-odds of probabilities, kept from infinity by `offset`."""
+    return ((scores + offset) / (1.0 - scores + offset)).log()
 
 
 def _statistic(name: str) -> str | float:

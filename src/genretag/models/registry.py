@@ -87,17 +87,29 @@ def build_network(
 
 def load_model(checkpoint: Checkpoint) -> nn.Module:
     """The network of a checkpoint, in evaluation mode; CheckpointError where its tensors do not fit."""
+    import torch
+
     meta = checkpoint.meta
     where = checkpoint.path or meta.name
+    unfit = CheckpointError(f"{where}: its tensors do not fit its preset {meta.preset!r}")
     try:
+        # Without memory at first: a stranger's configuration may ask for more than there is.
+        with torch.device("meta"):
+            planned = build(meta.preset, meta.config, len(meta.labels), meta.features)
+        if _values(planned.state_dict()) > _values(checkpoint.state):
+            raise unfit
         model = build(meta.preset, meta.config, len(meta.labels), meta.features)
     except ModelError as error:
         raise CheckpointError(f"{where}: {error}") from None
     try:
         model.load_state_dict(checkpoint.state)
     except RuntimeError:
-        raise CheckpointError(f"{where}: its tensors do not fit its preset {meta.preset!r}") from None
+        raise unfit from None
     return model.eval()
+
+
+def _values(state: Mapping[str, Any]) -> int:
+    return sum(tensor.numel() for tensor in state.values())
 
 
 def for_inference(model: nn.Module) -> nn.Module:

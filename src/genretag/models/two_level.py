@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from genretag.models.probe import Probe
+from genretag.models.probe import Probe, log_odds
 
 
 class TwoLevel(Probe):
@@ -15,8 +15,9 @@ class TwoLevel(Probe):
 
     The broad ones exclude each other; `temperature` divides their logits before the softmax. The others are
     the means over the windows: of the base's probabilities, and of those by which the linear layer `veto`
-    tells speech and the like from music. All come as logits whose sigmoid they are, so that a set of several
-    labels holds them. Made of parts that were trained; there is nothing to train here.
+    tells speech and the like from music. With `familiar` one more veto comes last: how unlike a track is to
+    all that the head learnt. All come as logits whose sigmoid they are, so that a set of several labels holds
+    them. Made of parts that were trained; there is nothing to train here.
     """
 
     def __init__(
@@ -27,18 +28,67 @@ class TwoLevel(Probe):
         broad: int,
         temperature: float,
         vetoes: int = 0,
+        familiar: bool = False,
+        base_labels: int = 50,
+        offset: float = 1e-3,
         **probe: Any,
     ) -> None:
-        super().__init__(broad, shape, **probe)
-        if labels != broad + self.width + vetoes:
-            parts = f"{broad} broad labels, {self.width} scores and {vetoes} vetoes"
+        super().__init__(broad, shape, base_labels=base_labels, offset=offset, **probe)
+        if labels != broad + base_labels + vetoes + familiar:
+            parts = f"{broad} broad labels, {base_labels} scores and {vetoes + familiar} vetoes"
             raise ValueError(f"{parts} make no {labels} labels")
-        self.temperature = temperature
-        self.veto = nn.Linear(self.width, vetoes).requires_grad_(False) if vetoes else None
+        self.temperature, self.odds_offset = temperature, offset
+        self.veto = nn.Linear(base_labels, vetoes).requires_grad_(False) if vetoes else None
+        self.familiar = Familiar(broad, base_labels) if familiar else None
+
+    def scores(self, rows: Tensor) -> Tensor:
+        """The base's probabilities from rows, be they these already or its embedding: (..., base_labels)."""
+        if self.from_scores:
+            return rows
+        output: Any = self.base.output
+        said: Tensor = output(rows) / self.base_temperature
+        return said.softmax(dim=-1) if self.base_kind == "single" else said.sigmoid()
+
+    def odds(self, rows: Tensor) -> Tensor:
+        """Log-odds of the base's probabilities, on which vetoes are decided: (..., base_labels)."""
+        return log_odds(self.scores(rows), self.odds_offset)
 
     def _judged(self, rows: Tensor) -> Tensor:
         """Logits (tracks, labels) from rows (tracks, windows, width)."""
-        parts = [(super()._judged(rows) / self.temperature).softmax(dim=1), rows.mean(dim=1)]
+        scores = self.scores(rows)
+        odds = log_odds(scores, self.odds_offset)
+        parts = [(super()._judged(rows) / self.temperature).softmax(dim=1), scores.mean(dim=1)]
         if self.veto is not None:
-            parts.append(self.veto(self.heard(rows)).sigmoid().mean(dim=1))
+            parts.append(self.veto(odds).sigmoid().mean(dim=1))
+        if self.familiar is not None:
+            parts.append(self.familiar(odds.mean(dim=1)))
         return torch.cat(parts, dim=1).logit(eps=torch.finfo(rows.dtype).eps)
+
+
+class Familiar(nn.Module):
+    """How unlike tracks are to those that were learnt, from 0 to 1: 0.5 at the distance `limit`.
+
+    The distance d is that to the nearest of the `centres` (classes, columns) once both are multiplied by
+    `whiten` (columns, columns); the score is d^2 / (d^2 + limit^2). Source: K. Lee et al., "A simple unified
+    framework for detecting out-of-distribution samples and adversarial attacks", 2018
+    (https://arxiv.org/abs/1807.03888).
+    """
+
+    centres: Tensor
+    whiten: Tensor
+    limit: Tensor
+
+    def __init__(self, classes: int, columns: int) -> None:
+        super().__init__()
+        self.register_buffer("centres", torch.zeros(classes, columns))
+        self.register_buffer("whiten", torch.eye(columns))
+        self.register_buffer("limit", torch.ones(()))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(tracks, columns) to (tracks, 1)."""
+        squared = self.distance(rows).square().unsqueeze(1)
+        return squared / (squared + self.limit.square())
+
+    def distance(self, rows: Tensor) -> Tensor:
+        """(tracks, columns) to (tracks,)."""
+        return torch.cdist(rows @ self.whiten, self.centres @ self.whiten).amin(dim=1)

@@ -200,29 +200,35 @@
   let playable = false;
   let drawn = -1;
 
+  // Every frame moves the cursor; the words change with the window and the second only, as they are also
+  // read aloud.
+  let told = "";
   const show = () => {
-    const index = windowAt(position);
-    const best = rows
-      .filter((item) => item.role !== "finer" && item.role !== "veto")
-      .reduce((one, other) => (sureness(score(one, index), one.threshold) >= sureness(score(other, index), other.threshold) ? one : other), rows[0]);
-    const words = `${nameOf(best)} ${fixed(score(best, index))}`;
     at("cursor").style.left = `${(100 * position) / duration}%`;
-    at("now").textContent = seconds(position);
-    at("here").replaceChildren(element("span", { class: "quiet" }, "here "), words);
-    const plot = at("plot");
-    plot.setAttribute("aria-valuenow", position.toFixed(1));
-    plot.setAttribute("aria-valuetext", `${seconds(position)}, ${visible(words)}`);
-    showTotals(hovered ?? (moved ? position : null));
     const step = Math.floor((position / duration) * at("wave").clientWidth / 2);
     if (step !== drawn) {
       drawn = step;
       drawWave(position);
     }
+    const index = windowAt(position);
+    const now = [index, Math.round(position), hovered, moved].join();
+    if (now === told) return;
+    told = now;
+    const best = rows
+      .filter((item) => item.role !== "finer" && item.role !== "veto")
+      .reduce((one, other) => (sureness(score(one, index), one.threshold) >= sureness(score(other, index), other.threshold) ? one : other), rows[0]);
+    const words = `${nameOf(best)} ${fixed(score(best, index))}`;
+    at("now").textContent = seconds(position);
+    at("here").replaceChildren(element("span", { class: "quiet" }, "here "), words);
+    at("plot").setAttribute("aria-valuenow", position.toFixed(1));
+    at("plot").setAttribute("aria-valuetext", `${seconds(position)}, ${visible(words)}`);
+    showTotals(hovered ?? (moved ? position : null));
   };
 
   const jump = (time) => {
     position = Math.min(Math.max(time, 0), duration);
     moved = true;
+    told = "";
     if (playable) audio.currentTime = Math.min(position, (audio.duration || duration) - 0.05);
     show();
   };
@@ -239,11 +245,16 @@
   };
 
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
-  const follow = () => {
+  const place = () => {
     position = Math.min(audio.currentTime, duration);
     moved ||= position > 0;
     show();
-    if (!audio.paused && !calm.matches) requestAnimationFrame(follow);
+  };
+  let gliding = false;
+  const glide = () => {
+    gliding = !audio.paused && !calm.matches;
+    if (gliding) requestAnimationFrame(glide);
+    place();
   };
 
   const fail = () => {
@@ -276,7 +287,10 @@
     play.addEventListener("click", toggle);
     audio.addEventListener("error", fail);
     for (const event of ["play", "pause", "ended"]) audio.addEventListener(event, state);
-    for (const event of ["play", "timeupdate"]) audio.addEventListener(event, follow);
+    audio.addEventListener("timeupdate", place);
+    audio.addEventListener("play", () => {
+      if (!gliding) glide();
+    });
     if (content === null) {
       audio.src = address;
     } else {

@@ -15,6 +15,7 @@ import string
 from importlib.resources import files
 
 from genretag import __version__
+from genretag.escapes import printable
 
 # Inside a script "</script" and "<!--" mean something to HTML, whatever its type; as escapes they do not.
 _ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
@@ -29,18 +30,20 @@ def document(name: str, title: str, data: object) -> bytes:
     """
     style = _asset("shell.css") + _asset(f"{name}.css")
     script = _asset("shell.js") + _asset(f"{name}.js")
-    page = string.Template(_asset("shell.html")).substitute(
-        policy=html.escape(_policy(script, style)),
-        title=html.escape(title),
-        version=html.escape(__version__),
-        name=name,
-        style=style,
-        main=_asset(f"{name}.html"),
-        data=embedded(data),
-        script=script,
+    return (
+        string.Template(_asset("shell.html"))
+        .substitute(
+            policy=html.escape(_policy(script, style)),
+            title=html.escape(printable(title)),
+            version=html.escape(__version__),
+            name=name,
+            style=style,
+            main=_asset(f"{name}.html"),
+            data=embedded(data),
+            script=script,
+        )
+        .encode()
     )
-    # A name that was no valid UTF-8 holds lone surrogates; the title shows them as escapes.
-    return page.encode("utf-8", "backslashreplace")
 
 
 def embedded(data: object) -> str:

@@ -33,7 +33,10 @@ class Sound:
 
 def link(song: Path, page: Path) -> Sound:
     """The file itself, by the way to it from the page's folder: both may be moved together."""
-    way = os.path.relpath(song.resolve(), page.resolve().parent)
+    try:
+        way = os.path.relpath(song.resolve(), page.resolve().parent)
+    except ValueError:  # on another drive of Windows, to which no way leads
+        return Sound(address=song.resolve().as_uri())
     # Bytes, because a name need not be valid in any encoding; "./" keeps "a:b.mp3" from being a scheme.
     return Sound(address="./" + quote(os.fsencode(way.replace(os.sep, "/"))))
 

@@ -38,6 +38,7 @@ CHUNK_BYTES = 2 << 20  # long windows come in smaller chunks
 START_SECONDS = 60.0  # in which a worker must report; a cold disk takes long over the first imports
 STARTS = 3  # workers lost before they report, one after the other, that mean that none can run here
 LOOK_SECONDS = 0.5
+PATIENCE = 10  # timeouts that a file may take that always makes a little progress
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def settings_for(
 ) -> WorkerSettings:
     """Chunk and ring sizes for windows of this length."""
     chunk = min(CHUNK_WINDOWS, max(1, CHUNK_BYTES // (spec.window_samples * 4)))
-    return WorkerSettings(spec, coverage, chunk, SLOTS, timeout, change)
+    return WorkerSettings(spec, coverage, chunk, SLOTS, timeout, PATIENCE * timeout, change)
 
 
 def available_cores() -> int:

@@ -156,7 +156,8 @@ def _undecided(
     if vetoed:
         yield f"As music it would be nearest to {_numbered(best)}."
     elif best.reached:
-        yield f"{best.name} scores {decision.confidence:.2f}, below the {rule.min_confidence:.2f} asked for."
+        asked = f"{rule.min_confidence:.2f} asked for"
+        yield f"Nothing is sure enough. The best score, {decision.confidence:.2f}, is below the {asked}."
     else:
         yield f"Nothing is sure enough. The nearest is {_numbered(best)}."
         yield from _near([item for item in leads if item is not best])

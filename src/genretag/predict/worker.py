@@ -26,10 +26,12 @@ from genretag.audio.decode import Chunk, decode, one_line
 from genretag.audio.features import FeatureSpec
 from genretag.audio.windows import Coverage
 from genretag.errors import DecodeError
-from genretag.predict.heap import keep_freed_memory
+from genretag.predict.heap import keep_freed_memory, limit_memory
 
 KEPT_BYTES = 16 << 20  # the samples of several windows, and no more: every core has a worker
 CHECK_SECONDS = 0.5  # how often a busy worker looks whether its parent is still there
+MEMORY_BYTES = 2 << 30  # that a worker may take beyond what it starts with; honest files take a tenth of it
+SLOWEST = 2.0  # seconds of work for a second of sound; slow machines take a tenth of it
 # Features that numpy computes, holding the GIL for much of the time, so it is done in processes.
 WORKER_KINDS = frozenset({"fma-statistics"})
 
@@ -40,14 +42,20 @@ Change = Callable[[Samples, FeatureSpec], Samples]
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """What every worker of a pool is told: the windows to cut and the ring of `slots` it puts them in."""
+    """What every worker of a pool is told: the windows to cut and the ring of `slots` it puts them in.
+
+    A file is given up after `timeout` seconds without progress, and one that always makes a little after
+    `patience` seconds and SLOWEST more for each second of its sound. `memory`: bytes beyond the first ones.
+    """
 
     spec: FeatureSpec
     coverage: Coverage
     chunk_windows: int
     slots: int
     timeout: float
+    patience: float
     change: Change | None = None
+    memory: int = MEMORY_BYTES
 
     def ring_of(self, memory: Any) -> NDArray[np.float32]:
         """The shared memory as float32 (slots, chunk_windows, width)."""
@@ -129,6 +137,7 @@ def main(pipe: Connection, memory: Any, beat: Any, settings: WorkerSettings) -> 
     for stream in range(3):
         os.dup2(nowhere, stream)
     keep_freed_memory(KEPT_BYTES)
+    limit_memory(settings.memory)
     _Worker(pipe, settings.ring_of(memory), beat, settings).serve()
 
 
@@ -139,8 +148,8 @@ class _Worker:
         self.pipe, self.ring, self.beat, self.settings = pipe, ring, beat, settings
         self.tasks: deque[Decode] = deque()
         self.free = set(range(settings.slots))
-        self.checked = time.monotonic()
-        self.waited = 0.0
+        self.checked = self.looked = time.monotonic()
+        self.waited = self.worked = self.heard = 0.0
 
     def serve(self) -> None:
         self._send(Ready())
@@ -154,7 +163,7 @@ class _Worker:
         settings = self.settings
         self._send(Started(task.task))
         self._progress()
-        self.waited = 0.0
+        self.waited = self.worked = self.heard = 0.0
         started = time.monotonic()
         try:
             heard = decode(
@@ -163,7 +172,7 @@ class _Worker:
                 settings.coverage,
                 lambda chunk: self._hand_over(task, chunk),
                 chunk_windows=settings.chunk_windows,
-                progress=self._progress,
+                progress=lambda seconds: self._hear(task, seconds),
             )
             result: Finished | Failed = Finished(task.task, 0.0, heard.duration, heard.n_windows)
         except DecodeError as error:
@@ -179,6 +188,7 @@ class _Worker:
         while not self.free:
             self._progress()  # waiting for the scores of others is no fault of this file
             self._receive(CHECK_SECONDS)
+            self.looked = time.monotonic()
         self.waited += time.monotonic() - waiting
         slot = self.free.pop()
         self.ring[slot, : len(windows)] = windows
@@ -200,10 +210,21 @@ class _Worker:
                 self._progress()
         return np.stack(rows)
 
+    def _hear(self, task: Decode, seconds: float) -> None:
+        """Progress over so much sound, and an end for a file that would go on like this for ever."""
+        self._progress()
+        self.heard += seconds
+        if self.worked > self.settings.patience + SLOWEST * self.heard:
+            reason = f"given up, {self.worked:,.0f} s of work made {self.heard:,.1f} s of sound"
+            raise DecodeError(f"{one_line(task.path)}: {reason}", code="timeout")
+
     def _progress(self) -> None:
         """A sign of life for the parent, and a look whether the parent lives: its death ends the pipe."""
         self.beat.value += 1
         now = time.monotonic()
+        # What a stopped process slept is no work, and a longer stand-still ends the worker anyway.
+        self.worked += min(now - self.looked, self.settings.timeout)
+        self.looked = now
         if now - self.checked > CHECK_SECONDS:
             self.checked = now
             self._receive(0)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+import os
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from genretag.audio.payload import identify
 from genretag.errors import FileError, GenretagError, PlanError, StoreError
@@ -15,10 +17,17 @@ from genretag.tagging.writer import GenreWriter, WriteOptions
 
 
 class Applying:
-    """One run of `apply`: iterate over `records(plan)`; afterwards `writer` tells what was written."""
+    """One run of `apply`: iterate over `records(plan)`; afterwards `writer` tells what was written.
 
-    def __init__(self, options: WriteOptions, store: Store) -> None:
+    A plan may come from anyone. With `under`, only files below these folders are touched, wherever links
+    lead. Without, a line that names the recording is carried out where its file holds that recording, and a
+    line that does not is carried out only below the working folder.
+    """
+
+    def __init__(self, options: WriteOptions, store: Store, under: Sequence[Path] = ()) -> None:
         self.options = options
+        self._named = bool(under)
+        self._roots = [Path(os.path.realpath(folder)) for folder in under or (Path(),)]
         self.writer = GenreWriter(store, "apply", None, options)
 
     def records(self, plan: Iterable[Record]) -> Generator[Record, None, None]:
@@ -32,26 +41,21 @@ class Applying:
         path = find_path(planned.path)
         record = replace(planned, path=path, error=None, seconds=0.0)
         try:
+            self._refuse_outside(planned, path)
             key = FileKey.of(path.stat())
             audio_id, state = identify(path), tags.read(path)
             if planned.audio not in (None, audio_id):
-                raise PlanError(
-                    f"{path}: holds another recording than the plan was made of; run genretag tag again"
-                )
+                raise _changed(f"{path}: holds another recording than the plan was made of")
             if tags.same(state, planned.genres, self.options.separator):
                 return replace(record, status="unchanged")
             if planned.audio is not None and planned.previous != state.genres:
                 found = ", ".join(state.genres) or "none"
-                raise PlanError(
-                    f"{path}: its genre changed since the plan was made (now {found}); run genretag tag again"
-                )
+                raise _changed(f"{path}: its genre changed since the plan was made (now {found})")
             known = KnownFile(audio_id, state.format, state.taggable, state.genres)
             note = provenance(planned) if self.options.provenance else None
             changed = self.writer.write(path, key, known, planned.genres, note)
         except StoreError:
             raise
-        except PlanError as error:
-            return replace(record, status="failed", error=FileError("changed", str(error)))
         except GenretagError as error:
             return replace(record, status="failed", error=FileError.of(error))
         except OSError as error:
@@ -59,3 +63,22 @@ class Applying:
             message = f"{path}: {error.strerror or error}; the plan names a file that cannot be read"
             return replace(record, status="failed", error=FileError(code, message))
         return replace(record, status="written" if changed else "unchanged")
+
+    def _refuse_outside(self, planned: Record, path: Path) -> None:
+        if planned.audio is not None and not self._named:
+            return
+        real = Path(os.path.realpath(path))
+        if any(real.is_relative_to(root) for root in self._roots):
+            return
+        leads = "" if real == path else f" (it leads to {real})"
+        if self._named:
+            where = "not below a folder of --under"
+        else:
+            where = "not below the working folder, and the plan does not say which recording it means"
+        raise PlanError(
+            f"{path}{leads}: {where}; if you trust the plan, allow it with --under DIR", code="outside"
+        )
+
+
+def _changed(message: str) -> PlanError:
+    return PlanError(f"{message}; run genretag tag again", code="changed")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from genretag.errors import MapError
+from genretag.escapes import has_control, printable
 from genretag.labels import canonical
 from genretag.labels import parents as broader
 
@@ -96,13 +97,13 @@ def read_document(path: Path) -> dict[str, Any]:
         raise MapError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise MapError(f"{path}: a map file must be UTF-8 text") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # tomllib lets some pass as they are
         raise MapError(f"{path}: not valid TOML: {error}") from None
     for key in document:
         if key not in _ENTRIES:
             near = difflib.get_close_matches(key, _ENTRIES, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(_ENTRIES)}"
-            raise MapError(f"{path}: unknown entry {key!r}{hint}")
+            raise MapError(f"{path}: unknown entry {key[:100]!r}{hint}")
     return document
 
 
@@ -115,10 +116,13 @@ def parse_map(document: dict[str, Any], path: Path) -> GenreMap:
     if not isinstance(broaden, bool):
         raise MapError(f"{path}: broaden must be true or false, not {broaden!r}"[:300])
     return GenreMap(
-        rename={canonical(old): _name(new, f"rename.{old}", path) for old, new in rename.items()},
+        rename={canonical(old): _name(new, f"rename.{printable(old)}", path) for old, new in rename.items()},
         drop=frozenset(map(canonical, _names(document.get("drop", []), "drop", path))),
         allow=frozenset(map(canonical, _names(document.get("allow", []), "allow", path))),
-        parents={canonical(genre): _names(names, f"parents.{genre}", path) for genre, names in above.items()},
+        parents={
+            canonical(genre): _names(names, f"parents.{printable(genre)}", path)
+            for genre, names in above.items()
+        },
         tree=tree,
         broaden=broaden,
     )
@@ -139,6 +143,6 @@ def _names(value: object, key: str, path: Path) -> tuple[str, ...]:
 
 
 def _name(value: object, key: str, path: Path) -> str:
-    if not isinstance(value, str) or not value.strip() or "\0" in value:
+    if not isinstance(value, str) or not value.strip() or has_control(value):
         raise MapError(f"{path}: {key} must be a genre name or a list of them, not {value!r}"[:300])
     return value.strip()

@@ -26,7 +26,7 @@ from genretag.predict.decide import Decision, DecisionRule, decide
 from genretag.store import KnownFile, Store
 from genretag.tagging.album import Albums, Track, Verdict, shelf
 from genretag.tagging.genremap import GenreMap
-from genretag.tagging.look import look
+from genretag.tagging.look import look, state_of
 from genretag.tagging.scan import Found
 
 Hearing = Literal["sure", "unsure", "unheard", "failed"]
@@ -97,7 +97,7 @@ class Library:
 
 def known_files(store: Store) -> tuple[list[Found], int]:
     """Every file that the store knows and that is still there, and how many are gone."""
-    paths = sorted(store.paths_of(), key=os.fsencode)
+    paths = store.every_path()
     there = [Found(path) for path in paths if path.is_file()]
     return there, len(paths) - len(there)
 
@@ -135,7 +135,7 @@ class _Gathering:
         before = self._before(seen.path, known)
         cached = self._store.cached_scores(known.audio_id, self._hash, self._coverage)
         if cached is None:
-            error = self._store.cached_failure(known.audio_id) or known.error
+            error = self._store.cached_failure(state_of(seen.key, known)) or known.error
             return LibraryTrack(seen.path, known.genres, before, error=error)
         self.rows.append(cached.scores)
         decision = _decide(cached.scores, self.meta)

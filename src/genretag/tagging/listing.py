@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterator
 from typing import Any, TextIO
 
+from genretag.escapes import printable
 from genretag.tagging.library import Library
 
 COLUMNS = ("path", "hearing", "heard", "guess", "score", "genres", "before", "seconds", "album", "error")
@@ -62,7 +63,7 @@ def write_csv(library: Library, target: TextIO) -> None:
 
 def harmless(text: str) -> str:
     """Text that a spreadsheet only shows; control characters and stray bytes become visible escapes."""
-    shown = "".join(character if character.isprintable() else _escape(character) for character in text)
+    shown = printable(text)
     return f"'{shown}" if text.lstrip(" ").startswith(_FORMULA) else shown
 
 
@@ -70,9 +71,3 @@ def _cell(value: object) -> object:
     if isinstance(value, list):
         value = "; ".join(value)
     return harmless(value) if isinstance(value, str) else value
-
-
-def _escape(character: str) -> str:
-    if "\udc80" <= character <= "\udcff":
-        return f"\\x{ord(character) - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode("ascii")

@@ -42,6 +42,12 @@ def look(found: Found, store: Store, *, use_cache: bool = True) -> Look:
     return Look(path, key, known)
 
 
+def state_of(key: FileKey | None, known: KnownFile) -> str:
+    """What failed: a recording in a file of this size and age. Another file may hold it undamaged."""
+    assert key is not None
+    return f"{known.audio_id} {key.size} {key.mtime_ns}"
+
+
 def _read(path: Path) -> KnownFile:
     """Recording and genres of a file that the store does not know. Raises OSError, DecodeError."""
     audio_id = identify(path)

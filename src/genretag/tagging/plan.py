@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from genretag.errors import FileError, PlanError
+from genretag.escapes import has_control, json_line
+from genretag.files import written_whole
 from genretag.labels import canonical
 
 Status = Literal["written", "planned", "unchanged", "kept", "unsure", "failed"]
@@ -51,7 +53,7 @@ class Record:
     def to_json(self) -> str:
         """One line; bytes of a name that are not UTF-8 become lone surrogates, which `json` reads back."""
         error = None if self.error is None else {"code": self.error.code, "message": self.error.message}
-        return json.dumps(
+        return json_line(
             {
                 "path": str(self.path),
                 "status": self.status,
@@ -63,8 +65,7 @@ class Record:
                 "error": error,
                 "audio": self.audio,
                 "album": self.album,
-            },
-            ensure_ascii=_has_surrogates(f"{self.path}{(self.album or {}).get('folder')}"),
+            }
         )
 
 
@@ -97,24 +98,18 @@ def plan_writer(path: Path | None) -> Iterator[Callable[[Record], Record]]:
     if path is None:
         yield lambda record: record
         return
-    part = path.with_name(f".{path.name}.part")
     try:
-        with part.open("w", encoding="utf-8") as file:
+        with written_whole(path) as file:
 
             def keep(record: Record) -> Record:
-                file.write(record.to_json() + "\n")
+                file.write(record.to_json().encode("utf-8") + b"\n")
                 return record
 
             yield keep
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
     except OSError as error:
-        if error.filename not in (None, str(part), str(path)):
+        if error.filename not in (None, str(path)):
             raise
         raise PlanError(f"{path}: the plan cannot be written ({error.strerror})") from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def read_plan(lines: Iterable[str], where: str) -> Iterator[Record]:
@@ -132,19 +127,24 @@ def parse_record(line: str, where: str) -> Record:
         raise PlanError(f"{where}: not JSON ({error}); a plan has one JSON object per line") from None
     if not isinstance(document, dict) or not isinstance(document.get("path"), str) or not document["path"]:
         raise PlanError(f'{where}: not an object with a "path", as `genretag tag --plan` writes it')
-    if "\0" in document["path"]:
-        raise PlanError(f"{where}: a path cannot hold a NUL character")
+    if not _can_be_a_name(document["path"]):
+        raise PlanError(f"{where}: no file can have the path {document['path']!r}"[:300])
     status = document.get("status", "planned")
     if status not in get_args(Status):
-        raise PlanError(f"{where}: unknown status {status!r}; known: {', '.join(get_args(Status))}")
+        known = ", ".join(get_args(Status))
+        raise PlanError(f"{where}: status must be one of {known}, not {status!r}"[:300])
     seconds = document.get("seconds") or 0.0
     if not _is_number(seconds):
-        raise PlanError(f"{where}: seconds must be a number, not {seconds!r}")
+        raise PlanError(f"{where}: seconds must be a number, not {seconds!r}"[:300])
+    genres, previous = _genres(document, "genres", where), _genres(document, "previous", where)
+    # What a file has already may stay in it, however odd.
+    if odd := [genre for genre in genres if has_control(genre) and genre not in previous]:
+        raise PlanError(f"{where}: the genre {odd[0]!r} holds a control character"[:300])
     return Record(
         path=Path(document["path"]),
         status=status,
-        genres=_genres(document, "genres", where),
-        previous=_genres(document, "previous", where),
+        genres=genres,
+        previous=previous,
         scores=_scores(document, where),
         model=_text(document, "model", where),
         seconds=float(seconds),
@@ -181,8 +181,11 @@ def _as_utf8(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "replace")
 
 
-def _has_surrogates(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)
+def _can_be_a_name(path: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:  # half of a surrogate pair, which stands for no byte
+        return False
 
 
 def _genres(document: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
@@ -225,4 +228,9 @@ def _error(document: dict[str, Any], where: str) -> FileError | None:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        return False

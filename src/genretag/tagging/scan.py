@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import os
 import stat
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from genretag.errors import FileError, ScanError
+from genretag.errors import FileError, ScanError, UsageError
 
 # What a folder is searched for; a file named on the command line is tried whatever its suffix.
 AUDIO_SUFFIXES = frozenset({
@@ -20,6 +21,14 @@ AUDIO_SUFFIXES = frozenset({
 })  # fmt: skip
 # A folder that holds a file of this name is left out, with all that is below it.
 MARKER = ".genretagignore"
+# Bytes of a path in a list; no system knows longer ones.
+LONGEST_PATH = 1 << 17
+
+_HINTS = {
+    errno.ELOOP: "its links lead round in a circle",
+    errno.ENAMETOOLONG: "move it up some folders, or give it a shorter name",
+    errno.EIO: "check the disk",
+}
 
 
 @dataclass(frozen=True)
@@ -53,12 +62,20 @@ def scan(paths: Iterable[Path], options: ScanOptions | None = None) -> Iterator[
 
 
 def read_file_list(source: BinaryIO, *, nul: bool) -> Iterator[Path]:
-    """Paths from a list: a line each, or NUL-separated; any bytes but the separator may stand in a name."""
+    """Paths from a list: a line each, or NUL-separated; any bytes but the separator may stand in a name.
+
+    Raises UsageError where a path is longer than any can be: then it is no such list.
+    """
     separator = b"\0" if nul else b"\n"
     rest = b""
     while block := source.read(65536):
         *whole, rest = (rest + block).split(separator)
         yield from _paths(whole, nul)
+        if len(rest) > LONGEST_PATH:
+            kind = "separated by NUL" if nul else "of one path a line (-0 reads what find -print0 makes)"
+            raise UsageError(
+                f"the list of --files-from holds a path of more than 128 KiB; give a list {kind}"
+            )
     yield from _paths([rest], nul)
 
 
@@ -90,6 +107,10 @@ class _Walk:
             status = path.stat()
         except OSError as error:
             yield Found(path, _os_error(path, error))
+            return
+        except ValueError:
+            reason = "a name cannot hold the byte 0; read lists that find -print0 makes with -0"
+            yield Found(path, FileError("missing", f"{path}: {reason}"))
             return
         if stat.S_ISDIR(status.st_mode):
             yield from self.folder(path, path, status)
@@ -164,4 +185,5 @@ def _os_error(path: Path, error: OSError) -> FileError:
     if isinstance(error, FileNotFoundError):
         return FileError("missing", f"{path}: no such file or folder; check the spelling")
     reason = error.strerror or type(error).__name__
-    return FileError("unreadable", f"{path}: cannot be read ({reason}); check its permissions")
+    hint = _HINTS.get(error.errno or 0, "check its permissions")
+    return FileError("unreadable", f"{path}: cannot be read ({reason}); {hint}")

@@ -19,7 +19,7 @@ from genretag.store import CachedScores, FileKey, KnownFile, Store
 from genretag.tagging import tags
 from genretag.tagging.album import Albums, By, Track, Verdict
 from genretag.tagging.genremap import GenreMap
-from genretag.tagging.look import look
+from genretag.tagging.look import look, state_of
 from genretag.tagging.plan import Existing, Record, merge
 from genretag.tagging.scan import Found
 from genretag.tagging.writer import GenreWriter, WriteOptions
@@ -101,12 +101,14 @@ class Tagging:
             return Job(candidate, None)
         if known.taggable and self._left_alone(candidate.path, known):
             return Job(replace(candidate, kept=True), None)
+        if known.error and known.error.code == "too-large":  # made to hold up whoever opens it
+            return Job(replace(candidate, error=known.error), None)
         if self.options.use_cache:
-            if failure := self.store.cached_failure(known.audio_id):
-                return Job(replace(candidate, error=_again(failure, candidate.path)), None)
             coverage = str(self.options.engine.coverage)
             if cached := self.store.cached_scores(known.audio_id, self.model_hash, coverage):
                 return Job(replace(candidate, cached=cached), None)
+            if failure := self.store.cached_failure(state_of(candidate.key, known)):
+                return Job(replace(candidate, error=_again(failure, candidate.path)), None)
         return Job(candidate, candidate.path)
 
     def _look(self, found: Found) -> _Candidate:
@@ -139,7 +141,7 @@ class Tagging:
             error = track.error
         if error or known is None:
             if track is not None and known is not None and error and error.code in _LASTING:
-                self.store.remember_failure(known.audio_id, error)
+                self.store.remember_failure(state_of(candidate.key, known), error)
             return Track(_Heard(candidate, replace(base, error=error)), candidate.path)
         if candidate.kept:
             record = replace(base, status="kept")

@@ -31,16 +31,19 @@ import mutagen
 from mutagen import MutagenError
 from mutagen.mp3 import HeaderNotFoundError, MPEGInfo
 
-from genretag.errors import GenretagError, TagError, WriteError
+from genretag.audio.payload import open_regular
+from genretag.errors import DecodeError, GenretagError, TagError, WriteError
 from genretag.tagging.formats import chunks
 from genretag.tagging.formats.ape import ApeTag
 from genretag.tagging.formats.asf import AsfAttributes
-from genretag.tagging.formats.carrier import Carrier, Wanted, read_at
+from genretag.tagging.formats.carrier import Carrier, Wanted, read_at, size_of
 from genretag.tagging.formats.comments import FlacComments, OggComments, ogg_kind
 from genretag.tagging.formats.id3 import AtStart, Id3Tag, Id3v1, tag_length
+from genretag.tagging.formats.limits import TagReader, too_large
 from genretag.tagging.formats.mp4 import Mp4Items
 
 Id3Version = Literal["keep", "2.3", "2.4"]
+MOST_GENRE = 1 << 20  # characters of `TagState.raw`, which is kept for every file
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,9 @@ _SIGNATURES: tuple[tuple[str, tuple[tuple[int, bytes], ...]], ...] = (
 def read(path: Path) -> TagState:
     """What the file says about its genre.
 
-    Raises TagError: `bad-tags` when its content cannot be understood, `unreadable` when it cannot be opened.
+    Memory and time stay bounded, whatever the file says. Raises TagError: `bad-tags` when its content cannot
+    be understood, `too-large` when it is more than any honest file has, `unreadable` when it cannot be
+    opened.
     """
     with _reported(path, "rb") as file:
         name = _identify(file)
@@ -167,7 +172,10 @@ def read(path: Path) -> TagState:
             if error.code != "not-taggable":
                 raise
             return TagState(name, False, (), _raw(name, {}))
-        return TagState(name, True, _genres(carriers), _raw(name, carriers))
+        raw = _raw(name, carriers)
+        if len(raw) > MOST_GENRE:
+            raise too_large("its genre is longer than a book")
+        return TagState(name, True, _genres(carriers), raw)
 
 
 def read_album(path: Path) -> AlbumTags:
@@ -259,6 +267,8 @@ def _storable(text: str) -> bool:
 
 def _identify(file: BinaryIO) -> str:
     """The format by content; TagError when it is none that is known."""
+    if size_of(file) == 0:  # some files of the system say so, and keep whoever reads them waiting
+        raise TagError("the file is empty")
     start = 0
     while length := tag_length(file, start):
         start += length
@@ -313,8 +323,10 @@ def _raw(name: str, carriers: dict[str, Carrier]) -> str:
 def _reported(path: Path, mode: Literal["rb", "r+b"]) -> Iterator[BinaryIO]:
     """The open file; whatever goes wrong with it becomes one line that names it."""
     try:
-        with open(path, mode) as file:
+        with TagReader(open_regular(path).detach()) if mode == "rb" else open(path, mode) as file:
             yield file
+    except DecodeError as error:
+        raise TagError(str(error), code=error.code) from error
     except GenretagError as error:
         raise TagError(f"{path}: {error}", code=error.code) from error
     except (OSError, MutagenError) as error:

@@ -29,11 +29,13 @@ _CODES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "no-space"),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "read-only"),
     **dict.fromkeys((errno.ENOENT, errno.ENOTDIR), "missing"),
+    errno.ENAMETOOLONG: "too-long",
 }
 _HINTS = {
     "no-space": "free some space and run again",
     "read-only": "make the file and its folder writable",
     "missing": "scan the folder again",
+    "too-long": "move it up some folders",
 }
 
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -82,6 +84,8 @@ def safe_write(
     with _reported(path, temp):
         status = _unchanged(path, target, expected, change.audio_id)
         _refuse_read_only(path, target, status)
+        with suppress(FileNotFoundError):
+            temp.lstat()  # a path that is too long for the system must not get into the journal
     write_id = journal.intend(run_id, target, temp, change, status.st_mtime_ns)
     replacing = False
     try:

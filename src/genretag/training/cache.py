@@ -14,7 +14,6 @@ import io
 import json
 import os
 import random
-import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +29,9 @@ from genretag import store
 from genretag.audio.decode import one_line
 from genretag.audio.features import FeatureSpec
 from genretag.audio.payload import identify
+from genretag.audio.windows import Coverage
 from genretag.errors import DecodeError, FeatureError, FileError
+from genretag.files import written_whole
 from genretag.predict.engine import EngineOptions, Job, run
 from genretag.predict.score import TorchScorer, front_end
 from genretag.training.variants import Variant
@@ -58,11 +59,12 @@ class Frozen:
 
 @dataclass(frozen=True, eq=False)
 class Front:
-    """Everything between a recording and the windows that are kept of it, at full coverage."""
+    """Everything between a recording and the windows that are kept of it: all, or those of a `coverage`."""
 
     spec: FeatureSpec
     variant: Variant | None = None
     frozen: Frozen | None = None
+    coverage: Coverage = "full"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -77,6 +79,8 @@ class Front:
             "variant": None if self.variant is None else dataclasses.asdict(self.variant),
             "frozen": None if self.frozen is None else self.frozen.key,
         }
+        if self.coverage != "full":
+            document["coverage"] = self.coverage
         return json.dumps(document, sort_keys=True)
 
     @property
@@ -117,9 +121,9 @@ class FeatureCache:
     ) -> tuple[StoredWindows | FileError, ...]:
         """The windows of every recording, computed where they are missing; or why there are none.
 
-        `options` give workers, device and timeout. Kept is what is finished, whatever ends the run; several
-        runs may fill the same cache. FeatureError where the cache cannot be written, and what the engine
-        raises.
+        `options` give workers, device and timeout, the front the coverage. Kept is what is finished, whatever
+        ends the run; several runs may fill the same cache. FeatureError where the cache cannot be written,
+        and what the engine raises.
         """
         answers = [_identity(path) for path in recordings]
         wanted = {name: path for name, path in zip(answers, recordings, strict=True) if isinstance(name, str)}
@@ -157,7 +161,7 @@ class FeatureCache:
             jobs,
             self.front.spec,
             functools.partial(FrontScorer, self.front, options.device),
-            dataclasses.replace(options, coverage="full"),
+            dataclasses.replace(options, coverage=self.front.coverage),
             change=self.front.variant,
         )
         with contextlib.closing(heard):
@@ -232,9 +236,5 @@ def _identity(path: Path) -> str | FileError:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written_whole(path, durable=False) as file:
+        file.write(content)

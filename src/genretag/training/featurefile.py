@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
+import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,17 +60,7 @@ def _from_table(path: Path, dataset: str) -> FeatureRows:
 
 
 def _from_arrays(path: Path) -> FeatureRows:
-    try:
-        file = np.load(path, allow_pickle=False)
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise FeatureError(f"{path}: one array and not an npz of X, Y and IDS")
-        with file:
-            if lacking := [name for name in ARRAYS if name not in file.files]:
-                raise FeatureError(f"{path}: has no {' and no '.join(lacking)}; it must hold X, Y and IDS")
-            X, Y, IDS = (file[name] for name in ARRAYS)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise FeatureError(f"{path}: cannot be read as an npz of numbers and text ({reason})") from None
+    X, Y, IDS = _arrays(path)
     if X.ndim < 2 or X.dtype.kind not in "fiu":
         raise FeatureError(f"{path}: X must be numbers (windows, dims) and is {X.dtype} {X.shape}")
     if Y.dtype.kind not in "iufb" or IDS.ndim != 1 or IDS.dtype.kind not in "US":
@@ -76,11 +68,54 @@ def _from_arrays(path: Path) -> FeatureRows:
             f"{path}: Y must be numbers and IDS text (windows,), and they are {Y.dtype} {Y.shape} and "
             f"{IDS.dtype} {IDS.shape}"
         )
-    if not len(X) or not len(X) == len(Y) == len(IDS):
+    if not X.size or Y.ndim < 1 or not len(X) == len(Y) == len(IDS):
         raise FeatureError(
             f"{path}: X, Y and IDS must have a row per window; "
-            f"they have {len(X):,}, {len(Y):,} and {len(IDS):,}"
+            f"they have {len(X):,}, {Y.shape[0] if Y.ndim else 'none'} and {len(IDS):,}"
         )
-    texts = np.char.decode(IDS, "utf-8", "surrogateescape") if IDS.dtype.kind == "S" else IDS
     with np.errstate(over="ignore"):  # what does not fit into float32 is found as infinite
-        return FeatureRows(X.astype(np.float32), Y, tuple(texts.tolist()))
+        return FeatureRows(X.astype(np.float32), Y, _texts(path, IDS))
+
+
+def _arrays(path: Path) -> list[NDArray[Any]]:
+    """X, Y and IDS of an npz; nothing in it is unpickled, and what would fill the memory is not read."""
+    try:
+        with path.open("rb") as start:
+            if start.read(6) == b"\x93NUMPY":
+                raise FeatureError(f"{path}: one array and not an npz of X, Y and IDS")
+        with np.load(path, allow_pickle=False) as file:
+            if lacking := [name for name in ARRAYS if name not in file.files]:
+                raise FeatureError(f"{path}: has no {' and no '.join(lacking)}; it must hold X, Y and IDS")
+            wanted = {*ARRAYS, *(f"{name}.npy" for name in ARRAYS)}
+            size = sum(part.file_size for part in file.zip.infolist() if part.filename in wanted)
+            if size > (most := _memory() // 2):
+                raise FeatureError(
+                    f"{path}: unpacks to {size / 2**30:,.1f} GiB, and {most / 2**30:,.1f} fit into this "
+                    "machine's memory; give a smaller file"
+                )
+            arrays = [file[name] for name in ARRAYS]
+    except FeatureError:
+        raise
+    except Exception as error:
+        # The zip, each of its compressions and numpy's headers have their own ways to fail.
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise FeatureError(f"{path}: cannot be read as an npz of numbers and text ({reason})") from error
+    if odd := [name for name, array in zip(ARRAYS, arrays, strict=True) if not isinstance(array, np.ndarray)]:
+        raise FeatureError(f"{path}: {odd[0]} is no array of numpy")
+    return arrays
+
+
+def _texts(path: Path, ids: NDArray[Any]) -> tuple[str, ...]:
+    try:
+        texts = np.char.decode(ids, "utf-8", "surrogateescape") if ids.dtype.kind == "S" else ids
+        return tuple(texts.tolist())
+    except (ValueError, SystemError):  # numbers that no character has
+        raise FeatureError(f"{path}: IDS holds what is no text") from None
+
+
+def _memory() -> int:
+    """Bytes of this machine's memory; where it does not say, as many as can be addressed."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return sys.maxsize

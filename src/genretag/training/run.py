@@ -170,7 +170,7 @@ def _precision(name: str, device: torch.device) -> torch.dtype:
     return {"bf16": torch.bfloat16, "fp16": torch.float16}[name]
 
 
-class _Rows(nn.Module):
+class Rows(nn.Module):
     """The frozen part of a fitted network as a network: features to rows."""
 
     def __init__(self, network: nn.Module) -> None:
@@ -196,7 +196,7 @@ def _frozen(network: nn.Module, plan: Blueprint) -> Frozen | None:
     key = json.dumps([plan.preset.network, config, digest.hexdigest()], sort_keys=True)
     given: Any = network
     width = int(given.width if hasattr(network, "rows") else len(given.decision.standardise.mean))
-    return Frozen(key, (width,), lambda: _Rows(copy.deepcopy(network)))
+    return Frozen(key, (width,), lambda: Rows(copy.deepcopy(network)))
 
 
 # Options of fitted networks that change the rows; the others are of what comes after them.

@@ -13,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
-from genretag.checkpoint import put_in_place
 from genretag.errors import TrainingError
+from genretag.files import put_in_place
 
 FORMAT_VERSION = 1
 _KEY = "genretag-run"

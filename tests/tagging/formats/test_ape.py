@@ -10,6 +10,7 @@ import pytest
 from mutagen.apev2 import APEv2
 from mutagen.id3 import ID3
 
+from genretag.audio.payload import payload_digest
 from genretag.errors import TagError
 from genretag.tagging import tags
 from sounds import any_sound, make_sound
@@ -135,3 +136,22 @@ def test_an_mp3_with_an_ape_tag_only_keeps_to_it(mp3: Path) -> None:
     tags.write(mp3, ["Jazz"])
     assert mp3.read_bytes() == audio + ape([OTHERS[0], item("Genre", b"Jazz")])
     assert tags.read(mp3).genres == ("Jazz",)
+
+
+@pytest.mark.parametrize("suffix", [".ape", ".wv", ".tta", ".mp3"])
+def test_tag_in_a_genre_is_no_id3v1_wherever_it_stands(tmp_path: Path, suffix: str) -> None:
+    """Nor is the one in the mark of a header: whatever the length of the tag, the sound is the same."""
+    path = any_sound(tmp_path / f"song{suffix}")
+    ID3().delete(path)
+    APEv2().delete(path)
+    bare = path.read_bytes()
+    sound = payload_digest(path)
+    for length in range(1, 140):
+        path.write_bytes(bare + ape([item("Artist", b"Somebody"), item("Genre", b"Old")]))
+        state, before = tags.read(path), path.read_bytes()
+        genres = ("TAG" + "x" * length, "y" * (length % 7) + "TAG")
+        tags.write(path, genres)
+        assert tags.read(path).genres == genres
+        assert payload_digest(path) == sound
+        tags.restore(path, state.raw)
+        assert path.read_bytes() == before

@@ -93,6 +93,8 @@ def test_a_23_tag_stays_23_and_nothing_else_changes(song: Path, audio: bytes) ->
         (["Rock", "Pop"], b"\0Rock\0Pop"),
         (["Zouk Bém"], "\0Zouk Bém".encode("latin-1")),
         (["(Sub)Urban"], b"\0((Sub)Urban"),
+        (["(17)", "((x"], b"\0((17)\0(((x"),
+        (["17", "RX", "2000"], b"\x0017 \0RX \x002000"),
         (["日本"], utf16("日本")),
     ],
 )
@@ -100,7 +102,32 @@ def test_how_23_spells_genres(song: Path, audio: bytes, values: list[str], body:
     song.write_bytes(tag(3, OTHERS_23) + audio)
     tags.write(song, values)
     assert song.read_bytes() == tag(3, [*OTHERS_23, frame("TCON", body)]) + audio
-    assert list(tags.read(song).genres) == values == ID3(song)["TCON"].genres
+    assert (
+        list(tags.read(song).genres)
+        == values
+        == [name.strip() for name in ID3(song, translate=False)["TCON"].genres]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("(Sub)Urban", "(Sub)Urban"),
+        ("(17)x", "((17)x"),
+        ("((x", "(((x"),
+        ("(2000)", "((2000)"),
+        ("CR", "CR "),
+        ("0017", "0017 "),
+    ],
+)
+def test_how_24_spells_names_that_look_like_references(
+    song: Path, audio: bytes, name: str, value: str
+) -> None:
+    song.write_bytes(tag(4, [frame("TIT2", b"\0T", 4)]) + audio)
+    tags.write(song, [name])
+    assert frame("TCON", b"\0" + value.encode(), 4) in song.read_bytes()
+    assert tags.read(song).genres == (name,)
+    assert [seen.strip() for seen in ID3(song, translate=False)["TCON"].genres] == [name]
 
 
 @pytest.mark.parametrize(
@@ -112,6 +139,11 @@ def test_how_23_spells_genres(song: Path, audio: bytes, values: list[str], body:
         (3, b"\0(17)Rock", ("Rock",)),
         (3, b"\0(RX)(CR)", ("Remix", "Cover")),
         (3, b"\0(255)", ()),
+        (3, b"\x00255", ()),
+        (3, b"\x002000", ("2000",)),
+        (3, b"\x000017", ("Rock",)),
+        (4, "\3²\0a\nb".encode(), ("²", "a\nb")),
+        (4, b"\3((17)\0(x)", ("(17)", "(x)")),
         (3, b"\0Unknown", ("Unknown",)),
         (3, b"\0Rock; Pop", ("Rock; Pop",)),
         (3, b"\0Rock/Pop", ("Rock/Pop",)),
@@ -179,7 +211,7 @@ def test_22_stays_22(song: Path, audio: bytes) -> None:
     new = [frame("TCO", b"\0Jazz\0Pop", 2), frame("TXX", b"\0GENRETAG\0model", 2)]
     padding = 60 + len(old) - len(b"".join(new))
     assert song.read_bytes() == tag(2, [others[0], *new, others[1]], padding) + audio
-    assert ID3(song)["TCON"].genres == ["Jazz", "Pop"]
+    assert ID3(song, translate=False)["TCON"].genres == ["Jazz", "Pop"]
     tags.restore(song, state.raw)
     assert song.read_bytes() == before
 

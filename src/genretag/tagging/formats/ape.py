@@ -21,6 +21,7 @@ from genretag.tagging.formats.carrier import (
     taken_out,
 )
 from genretag.tagging.formats.id3 import Id3v1, v1_start
+from genretag.tagging.formats.limits import require_few
 
 _MARK = b"APETAGEX"
 _ENDS = struct.Struct("<8s4I8x")  # mark, version, size of items and footer, items, flags
@@ -128,6 +129,7 @@ def _cut(body: bytes) -> tuple[list[bytes], bytes]:
         if name_end < 0 or name_end + 1 + size > len(body):
             break
         items.append(body[at : name_end + 1 + size])
+        require_few(len(items))
         at = name_end + 1 + size
     return items, body[at:]
 

@@ -22,6 +22,7 @@ from genretag.tagging.formats.carrier import (
     splice,
     taken_out,
 )
+from genretag.tagging.formats.limits import require_few
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,7 @@ def _entries(data: bytes) -> list[bytes]:
         size = WAV.size(data[at + 4 : at + 8])
         end = at + 8 + size + size % 2
         items.append(data[at:end])
+        require_few(len(items))
         at = end
     return [*items, data[at:]] if at < len(data) else items
 

@@ -25,6 +25,7 @@ from genretag.tagging.formats.carrier import (
     taken_out,
 )
 from genretag.tagging.formats.id3 import tag_length
+from genretag.tagging.formats.limits import require_few
 
 _OURS = ("GENRE", NOTE)
 
@@ -42,6 +43,7 @@ class Comments:
         vendor, at = _counted(data, 0)
         count, at = _word(data, at)
         entries = []
+        require_few(min(count, len(data) // 4))
         for _ in range(count):
             entry, at = _counted(data, at)
             entries.append(entry)

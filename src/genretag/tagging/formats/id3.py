@@ -9,7 +9,8 @@ Decisions:
 - Several genres in 2.4 stand NUL-separated, as the standard says. ID3v2.3 has no rule for several free-text
   genres; NUL is what mutagen, TagLib, Mp3tag and foobar2000 read as several values, and a program that knows
   one genre only shows the first. "/" is no separator in TCON (the 2.3 standard lists the frames where it is).
-- "(17)" and "17" are read as the ID3v1 genre 17. A name that starts with "(" is written "((" in 2.2 and 2.3.
+- "(17)" and "17" are read as the ID3v1 genre 17; names that look like that are spelled so that they are not
+  (see tcon).
 - An extended header, a footer and a checksum are optional and void after a change: they are left out.
 - Converting drops what the target cannot hold: sizes and seek tables, unknown frames that are compressed or
   encrypted, and from 2.2 any frame without a 2.3 counterpart.
@@ -23,7 +24,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, Protocol
 
-from mutagen.id3 import ID3, TCON
+from mutagen.id3 import ID3
 
 from genretag.errors import TagError
 from genretag.tagging.formats.carrier import (
@@ -36,12 +37,14 @@ from genretag.tagging.formats.carrier import (
     splice,
     taken_out,
 )
+from genretag.tagging.formats.limits import require_few, require_small
+from genretag.tagging.formats.tcon import GENRES, names_of, spelled
 
-GENRES: tuple[str, ...] = tuple(TCON.GENRES)
 NO_GENRE = 255  # the ID3v1 byte of a file without a genre
 
 _UNSYNCHRONISED, _EXTENDED, _EXPERIMENTAL, _FOOTER = 0x80, 0x40, 0x20, 0x10
 _COMPRESSED_22 = 0x40
+_COMPRESSED = {3: 0x80, 4: 0x08}  # the flag of a frame
 _FRAME_ID = {2: re.compile(rb"[A-Z0-9]{3}"), 3: re.compile(rb"[A-Z0-9]{3}[A-Z0-9 \0]")}
 _FRAME_ID[4] = _FRAME_ID[3]
 _ENCODINGS = {0: "latin-1", 1: "utf-16", 2: "utf-16-be", 3: "utf-8"}
@@ -146,6 +149,7 @@ def _cut(version: int, body: bytes, bits: int) -> tuple[tuple[bytes, ...], bytes
         if size < 0 or end > len(body):
             break
         frames.append(body[at:end])
+        require_few(len(frames))
         at = end
     return tuple(frames), body[at:].rstrip(b"\0")
 
@@ -206,8 +210,7 @@ def _text(tag: Tag, values: Iterable[str], language: bytes = b"") -> bytes:
 def _genre_frames(tag: Tag, wanted: Wanted) -> list[bytes]:
     frames = []
     if wanted.values:
-        # In 2.2 and 2.3 a single "(" at the start would announce an ID3v1 number.
-        values = [f"({v}" if v.startswith("(") and tag.version < 4 else v for v in wanted.values]
+        values = [spelled(value, tag.version) for value in wanted.values]
         frames.append(_frame(tag, "TCON", _text(tag, values)))
     if wanted.note is not None:
         frames.append(_frame(tag, "TXXX", _text(tag, (NOTE, wanted.note))))
@@ -226,8 +229,11 @@ def _is_ours(tag: Tag, frame: bytes) -> bool:
 
 
 def convert(tag: Tag, version: int) -> Tag:
-    """The tag in ID3v2.3 or 2.4 (`version` 3 or 4): dates, people and encodings are those of that version."""
-    loaded = ID3(io.BytesIO(render(tag, 0)), translate=False, load_v1=False)
+    """The tag in ID3v2.3 or 2.4 (`version` 3 or 4): dates, people and encodings are those of that version.
+
+    Raises TagError `too-large` where its compressed frames unfold to too much.
+    """
+    loaded = _understood(tag)
     kept = [frame for frame in loaded.values() if frame.FrameID in _KEPT_IN_BOTH]
     unknown = list(loaded.unknown_frames) if tag.version > 2 else []
     if version == 3:
@@ -333,11 +339,17 @@ class Id3Tag:
 
 def _decoded(tag: Tag) -> list[str]:
     """The genres of a tag that holds genre frames only, numbers turned into names."""
-    frame: Any = ID3(io.BytesIO(render(tag, 0)), translate=False, load_v1=False).get("TCON")
+    frame: Any = _understood(tag).get("TCON")
     if frame is None:  # encrypted or junk
         return []
-    # mutagen says "Unknown" for a number without a name, which is no genre to a reader.
-    return [str(genre) for genre in frame.genres if genre != "Unknown" or genre in frame.text]
+    return [name for value in frame.text for name in names_of(str(value))]
+
+
+def _understood(tag: Tag) -> Any:
+    """The frames as mutagen decodes them, which unfolds each compressed one whole, whatever it claims."""
+    squeezed = [frame for frame in tag.frames if tag.version > 2 and frame[9] & _COMPRESSED[tag.version]]
+    require_small([tag.body(frame) for frame in squeezed])
+    return ID3(io.BytesIO(render(tag, 0)), translate=False, load_v1=False)
 
 
 class Id3v1:
@@ -394,7 +406,8 @@ def v1_start(file: BinaryIO) -> int:
     """Where the ID3v1 tag starts; the end of the file where there is none."""
     end = size_of(file)
     data = read_at(file, max(0, end - 131), 131)
-    # The footer of an APEv2 tag ("APETAGEX") has a "TAG" in it too.
-    if len(data) >= 128 and data[-128:-125] == b"TAG" and data[-131:-123] != b"APETAGEX":
+    # An APEv2 tag has a "TAG" at either end ("APETAGEX"), and its items may hold one anywhere.
+    in_ape = data[-131:-123] == b"APETAGEX" or data[-32:-24] == b"APETAGEX"
+    if len(data) >= 128 and data[-128:-125] == b"TAG" and not in_ape:
         return end - 128
     return end

@@ -21,7 +21,8 @@ from genretag.tagging.formats.carrier import (
     splice,
     taken_out,
 )
-from genretag.tagging.formats.id3 import GENRES
+from genretag.tagging.formats.limits import require_few
+from genretag.tagging.formats.tcon import GENRES
 
 _PATH = (b"moov", b"udta", b"meta", b"ilst")
 _UTF8, _UTF16 = 1, 2  # types of a "data" atom
@@ -120,6 +121,7 @@ def _parts(item: bytes) -> list[tuple[bytes, bytes]]:
         if size < 8:
             break
         parts.append((item[at + 4 : at + 8], item[at + 8 : at + size]))
+        require_few(len(parts))
         at += size
     return parts
 
