@@ -15,7 +15,7 @@ from genretag.errors import FileError
 from genretag.journal import Journal
 from genretag.store import CachedScores, Store
 from genretag.tagging.library import Library, LibraryTrack, Stranger, gather, known_files
-from genretag.tagging.look import look
+from genretag.tagging.look import look, state_of
 from genretag.tagging.overview import figures, overview
 from genretag.tagging.scan import Found
 from genretag.tagging.undo import undo_run
@@ -59,9 +59,11 @@ def test_every_kind_of_track(store: Store, tmp_path: Path) -> None:
     hear(store, unsure, UNSURE)
     empty, silent = tmp_path / "empty.mp3", make_sound(tmp_path / "silent.mp3", 2.0, seed=9)
     empty.touch()
-    known = look(Found(silent), store).known
-    assert known is not None
-    store.remember_failure(known.audio_id, FileError("silent", f"{silent}: every part is silent"))
+    seen = look(Found(silent), store)
+    assert seen.known is not None
+    store.remember_failure(
+        state_of(seen.key, seen.known), FileError("silent", f"{silent}: every part is silent")
+    )
     missing = tmp_path / "missing.mp3"
 
     library = library_of(store, sure, unsure, unheard, empty, silent, missing)
