@@ -53,8 +53,8 @@ class Glance:
             line.append(f"{sure:,} sure ({_percent(sure, found.tracks)})", GOOD).append(
                 f"  {unsure:,} unsure"
             )
-        for kind, word in (("unheard", "not heard yet"), ("failed", "failed")):
-            if count := found.hearing[kind]:  # type: ignore[index]  # the two words above
+        for count, word in ((found.hearing["unheard"], "not heard yet"), (found.hearing["failed"], "failed")):
+            if count:
                 line.append(f"{'  ' if line else ''}{count:,} {word}")
         yield line
         none = next((row for row in found.genres if row.genre is None), None)

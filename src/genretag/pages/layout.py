@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 LANDMARKS = 1500  # tracks that are laid out exactly; the others find their place between them
 NEIGHBOURS = 30  # of a track that decide where it lies
-STEPS = 300  # more than these move no neighbours: 500 and 1,000 gave the same trustworthiness
+STEPS = 300  # 500 and 1,000 keep no more neighbours (benchmarks.map_layout)
 DIMENSIONS = 12  # main directions of the scores in which tracks are compared
 NEAREST = 4
 LEAST_SCORE = 1e-3  # lower scores say no more about a track than this one

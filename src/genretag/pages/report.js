@@ -27,14 +27,11 @@
 
   // Bytes of a name that are no UTF-8 came as lone surrogates; in an address they are bytes again.
   const encoded = (text) =>
-    text
-      .toWellFormed?.() === text || !/\p{Cs}/u.test(text)
-      ? encodeURIComponent(text)
-      : Array.from(text, (character) => {
-          const code = character.codePointAt(0);
-          if (code >= 0xdc80 && code <= 0xdcff) return "%" + (code - 0xdc00).toString(16).toUpperCase();
-          return /\p{Cs}/u.test(character) ? "%EF%BF%BD" : encodeURIComponent(character);
-        }).join("");
+    Array.from(text, (character) => {
+      const code = character.codePointAt(0);
+      if (code >= 0xdc80 && code <= 0xdcff) return "%" + (code - 0xdc00).toString(16).toUpperCase();
+      return /\p{Cs}/u.test(character) ? "%EF%BF%BD" : encodeURIComponent(character);
+    }).join("");
   const address = (track) => {
     const parts = folder(track).split(/[\\/]/).filter(Boolean);
     return data.base + [...parts, columns.name[track]].map(encoded).join("/");
