@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 
 from rich import box
@@ -50,9 +51,8 @@ class Glance:
         sure, unsure = found.hearing["sure"], found.hearing["unsure"]
         line = Text()
         if sure or unsure:
-            line.append(f"{sure:,} sure ({_percent(sure, found.tracks)})", GOOD).append(
-                f"  {unsure:,} unsure"
-            )
+            line.append(f"{sure:,} sure ({_percent(sure, found.tracks)})", GOOD)
+            line.append(f"  {unsure:,} unsure")
         for count, word in ((found.hearing["unheard"], "not heard yet"), (found.hearing["failed"], "failed")):
             if count:
                 line.append(f"{'  ' if line else ''}{count:,} {word}")
@@ -99,12 +99,8 @@ class Glance:
         if most := max(totals):
             bars = "".join(LEVELS[-(-8 * count // most)] * 2 for count in totals)
             yield Text()
-            yield (
-                Text()
-                .append("score  0 ", QUIET)
-                .append(bars, GOOD)
-                .append(" 1   tracks by their best score", QUIET)
-            )
+            line = Text().append("score  0 ", QUIET).append(bars, GOOD)
+            yield line.append(" 1   tracks by their best score", QUIET)
         if changes := [change for change in found.changes if change[0] != change[1]]:
             shown = (
                 f"{printable(before or 'none')} → {printable(now or 'none')} {count:,}"
@@ -158,8 +154,8 @@ class Glance:
                     f"tag --by album --existing refresh{paths or ' FOLDER'}",
                 )
             else:
-                name = self.library.tracks[strangers[0].track].path
-                yield "hear why a track stands out", f"inspect {_quoted(str(name))}"
+                path = self.library.tracks[strangers[0].track].path
+                yield "hear why a track stands out", f"inspect {shlex.quote(str(path))}"
 
 
 def by_strangeness(library: Library) -> Sequence[Stranger]:
@@ -173,7 +169,7 @@ def by_strangeness(library: Library) -> Sequence[Stranger]:
 def _cells(row: GenreRow) -> dict[str, str]:
     return {
         "heard": f"{row.heard:,}",
-        "hours": f"{row.hours:,.1f}",
+        "hours": "<0.1" if 0 < row.hours < 0.05 else f"{row.hours:,.1f}",
         "score": "-" if row.sureness is None else f"{row.sureness:.2f}",
         "in files": f"{row.now:,}",
         "before": f"{row.before:,}",
@@ -194,9 +190,3 @@ def _percent(part: int, whole: int) -> str:
 
 def _shortened(text: str, room: int) -> str:
     return text if cell_len(text) <= room else set_cell_size(text, room - 1).rstrip() + "…"
-
-
-def _quoted(text: str) -> str:
-    import shlex
-
-    return shlex.quote(text)

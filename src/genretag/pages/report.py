@@ -18,14 +18,19 @@ from genretag.tagging.overview import figures, main, overview
 
 HEARINGS = ("sure", "unsure", "unheard", "failed")
 SCALE = 4000  # steps of the map in each direction
+_COLUMNS = (
+    *("folder", "name", "hearing", "heard", "guess", "now", "before"),
+    *("score", "seconds", "x", "y", "error"),
+)
 
 
 def page(library: Library, out: Path, title: str = "Your library") -> bytes:
     """A whole page that is to stand at `out`: it plays files by the way to them from there."""
     folder = _common_folder([track.path for track in library.tracks])
     found = figures(overview(library))
+    reasons = {track.error.code: _reason(track) for track in reversed(library.tracks) if track.error}
     for failure in found["failures"]:
-        failure["first"] = _reason(failure["first"])
+        failure["first"] = reasons[failure["code"]]
     data = found | {
         "title": title,
         "made": time.strftime("%Y-%m-%d %H:%M"),
@@ -44,10 +49,7 @@ def _columns(library: Library, root: str) -> dict[str, Any]:
     """The tracks by column: texts that repeat are numbers into a list, which keeps a large page small."""
     folders, sets, errors = _Numbers(), _Numbers(), _Numbers()
     places = (lay_out(library.scores) * SCALE).round().astype(int).tolist()
-    columns: dict[str, list[Any]] = {
-        name: []
-        for name in ("folder", "name", "hearing", "heard", "guess", "now", "before", "score", "seconds")
-    } | {"x": [], "y": [], "error": []}
+    columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
     for track in library.tracks:
         x, y = (None, None) if track.row is None else places[track.row]
         row = {
@@ -62,9 +64,7 @@ def _columns(library: Library, root: str) -> dict[str, Any]:
             "seconds": None if track.duration is None else round(track.duration, 1),
             "x": x,
             "y": y,
-            "error": None
-            if track.error is None
-            else errors.of((track.error.code, _reason(track.error.message))),
+            "error": None if track.error is None else errors.of((track.error.code, _reason(track))),
         }
         for name, value in row.items():
             columns[name].append(value)
@@ -123,6 +123,9 @@ def _way(folder: str, out: Path) -> str:
     return "./" + quote(os.fsencode(way.replace(os.sep, "/"))) + "/"
 
 
-def _reason(message: str) -> str:
-    """A message without the path before it: the page may be shown to others, and the row names the file."""
-    return message.partition(": ")[2] or message
+def _reason(track: LibraryTrack) -> str:
+    """Why it failed, without the path before it: the page may be shown to others, and the row names it."""
+    message = track.error.message if track.error else ""
+    short = message.removeprefix(f"{track.path}: ")
+    # It may have failed under another name.
+    return short if short != message else message.partition(": ")[2] or message
