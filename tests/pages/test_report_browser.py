@@ -159,7 +159,9 @@ def test_the_map_answers_the_pointer(visit: Visitor, written: Path) -> None:
         tab.click("#nearer")
         tab.click("#whole")
         # The one track that matches is somewhere: a walk over the map must come past it.
+        tab.locator("#map").scroll_into_view_if_needed()
         place = tab.evaluate(WALK)
+        assert 0 < place[1] < 800
         tab.mouse.move(*place)
         assert "zz odd" in tab.text_content("#tip")
         tab.mouse.down()
