@@ -17,6 +17,7 @@ from genretag import checkpoint
 from genretag.errors import FileError
 from genretag.pages.report import page
 from genretag.tagging.library import Library, LibraryTrack, Stranger
+from genretag.tagging.listing import COLUMNS
 from sounds import make_sound
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -201,6 +202,13 @@ def test_names_of_strangers_are_text_and_no_formulas(visit: Visitor, written: Pa
         download.value.save_as(folder / "saved.json")
         (exact,) = json.loads((folder / "saved.json").read_text())
         assert (exact["path"], exact["genres"]) == (NAME, [GENRE])
+        assert set(exact) == set(COLUMNS)
+        search(opened, "zydeco")
+        with tab.expect_download() as download:
+            tab.click("#csv")
+        download.value.save_as(folder / "saved.csv")
+        (row,) = csv.DictReader(io.StringIO((folder / "saved.csv").read_text(encoding="utf-8-sig")))
+        assert (row["before"], row["album"]) == ("Änderung", 'unlike "><b>album</b> (Classical)')
         assert not opened.complaints
 
 

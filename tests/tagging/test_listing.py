@@ -60,6 +60,7 @@ def test_no_cell_is_a_formula_or_moves_a_terminal(library: Library) -> None:
     assert first[0] == "'=cmd|'/c calc'!A1.mp3"
     assert first[head.index("genres")] == "'+1; Rock"
     assert first[head.index("album")] == 'unlike -"album (Jazz)'
+    assert (first[head.index("before")], second[head.index("before")]) == ("(none)", "")
     assert second[0] == "b\\n\\x1b[2J\\xe9.mp3"
     assert not any(cell.startswith(("=", "+", "-", "@")) for row in (first, second) for cell in row)
     assert text.getvalue().replace("\n", "").isprintable()

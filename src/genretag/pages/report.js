@@ -647,6 +647,11 @@
 
   // A spreadsheet takes a cell that begins with one of these for a formula and may run it.
   const harmless = (text) => (/^ *[=+\-@＝＋－＠\t\r\n]/.test(text) ? `'${visible(text)}` : visible(text));
+  const albumOf = (stranger) => {
+    if (!stranger) return null;
+    const { album: name, genre, tracks, called, sounds } = stranger;
+    return { name, genre, tracks, called, sounds };
+  };
   const rowOf = (track) => ({
     path: [folder(track), columns.name[track]].filter(Boolean).join("/"),
     hearing: data.hearings[columns.hearing[track]],
@@ -656,17 +661,22 @@
     genres: sets[columns.now[track]],
     before: columns.before[track] === null ? null : sets[columns.before[track]],
     seconds: columns.seconds[track],
-    album: strange.get(track) ?? null,
-    error: columns.error[track] === null ? null : errors[columns.error[track]][0],
+    album: albumOf(strange.get(track)),
+    error: columns.error[track] === null ? null : { code: errors[columns.error[track]][0], message: errors[columns.error[track]][1] },
   });
   const csv = () => {
     const cellOf = (value) => {
       if (value === null) return "";
       if (typeof value === "number") return String(value);
-      const text = Array.isArray(value) ? value.join("; ") : typeof value === "object" ? `unlike ${value.album} (${value.genre})` : value;
+      const text = Array.isArray(value) ? value.join("; ") : value;
       return `"${harmless(text).replaceAll('"', '""')}"`;
     };
-    const rows = Array.from(shown, rowOf);
+    const rows = Array.from(shown, rowOf).map((row) => ({
+      ...row,
+      before: row.before?.length === 0 ? "(none)" : row.before,
+      album: row.album && `unlike ${row.album.name} (${row.album.genre})`,
+      error: row.error && row.error.code,
+    }));
     const names = ["path", "hearing", "heard", "guess", "score", "genres", "before", "seconds", "album", "error"];
     return "\ufeff" + [names.join(","), ...rows.map((row) => names.map((name) => cellOf(row[name])).join(","))].join("\n") + "\n";
   };

@@ -49,12 +49,16 @@ def rows(library: Library) -> Iterator[dict[str, Any]]:
 
 
 def write_csv(library: Library, target: TextIO) -> None:
-    """A table with a heading; several genres are joined by "; ". Names and tags cannot act as formulas."""
+    """A table with a heading; several genres are joined by "; ". Names and tags cannot act as formulas.
+
+    `before` is "(none)" where a file had no genre, and empty where genretag did not write it.
+    """
     writer = csv.writer(target, lineterminator="\n")
     writer.writerow(COLUMNS)
     for row in rows(library):
         album, error = row["album"], row["error"]
         flat = row | {
+            "before": row["before"] if row["before"] != [] else "(none)",
             "album": album and f"unlike {album['name']} ({album['genre']})",
             "error": error and error["code"],
         }
