@@ -12,7 +12,7 @@ from mutagen.id3 import TCON
 
 from genretag import labels
 from genretag.errors import CheckpointError
-from genretag.labels import LabelSet, canonical, genre_labels, id3v1_genre, lookup, parents, tag_labels
+from genretag.labels import LabelSet, akin, canonical, genre_labels, id3v1_genre, lookup, parents, tag_labels
 
 TABLE = Path(labels.__file__).with_name("genres.toml")
 GENRES = tomllib.loads(TABLE.read_text(encoding="utf-8"))["genres"]
@@ -161,3 +161,18 @@ def test_vetoes_are_labels_that_are_no_genres() -> None:
     for stray in ("rock", "silence"):
         with pytest.raises(CheckpointError, match=f"'{stray}' is a veto but a genre, or no label"):
             LabelSet(("rock", "speech"), "multi", {"rock": "Rock"}, vetoes=(stray,))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("Rock", "Rock", True),
+        ("Black Metal", "Metal", True),
+        ("Metal", "Black Metal", True),
+        ("Black Metal", "Heavy Metal", True),
+        ("Classical", "Metal", False),
+        ("Nothing known", "Rock", False),
+    ],
+)
+def test_genres_are_akin_along_the_tree(one: str, other: str, expected: bool) -> None:
+    assert akin(one, other) is expected

@@ -85,6 +85,20 @@ def test_what_stood_at_a_path_before_is_forgotten() -> None:
             assert store.known_file(after) is None
 
 
+def test_a_place_on_the_disk_that_another_file_takes_over_is_its_own() -> None:
+    one, other = Path("/music/1.mp3"), Path("/music/2.mp3")
+    with Store.open() as store:
+        store.remember_file(FileKey(1, 10, 2, 3), one, JAZZ)
+        store.remember_file(FileKey(1, 11, 2, 3), other, JAZZ)
+        # Each is replaced by a tagged copy; the second copy gets the place that the first file gave up.
+        store.remember_file(FileKey(1, 12, 4, 5), one, JAZZ)
+        store.remember_file(FileKey(1, 10, 4, 5), other, JAZZ)
+    with Store.open() as store:
+        assert store.every_path() == [one, other]
+        assert store.known_file(FileKey(1, 10, 4, 5)) == JAZZ
+        assert store.known_file(FileKey(1, 11, 2, 3)) is None
+
+
 def test_paths_of_a_recording_come_newest_first() -> None:
     with Store.open() as store:
         for number in range(3):

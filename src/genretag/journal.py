@@ -330,6 +330,19 @@ class Journal:
         writes = self._select(f"audio_id = ? AND {_STANDS} ORDER BY path = ? DESC, id DESC", (audio_id, here))
         return next((w for w in writes if os.fsencode(w.path) == here or not os.path.lexists(w.path)), None)
 
+    def originals(self) -> dict[str, list[tuple[Path, tuple[str, ...]]]]:
+        """By recording: the files whose genres we wrote and did not take back, with what they held before.
+
+        Before is before the first of our writes that still stands.
+        """
+        rows = self._store.rows(
+            f"SELECT audio_id, path, old_genres, min(id) FROM writes WHERE {_STANDS} GROUP BY audio_id, path"
+        )
+        found: dict[str, list[tuple[Path, tuple[str, ...]]]] = {}
+        for audio_id, path, genres, _ in rows:
+            found.setdefault(audio_id, []).append((Path(os.fsdecode(path)), tuple(json.loads(genres))))
+        return found
+
     def later_run(self, write: Write) -> int | None:
         """The run that wrote the same file again after `write`, where that still stands."""
         row = self._store.row(

@@ -139,6 +139,11 @@ def parents(name: str) -> tuple[str, ...]:
     return tuple(chain)
 
 
+def akin(one: str, other: str) -> bool:
+    """Whether two genres are the same, or one is broader than the other, or both refine the same one."""
+    return bool({one, *parents(one)} & {other, *parents(other)})
+
+
 def id3v1_genre(number: int) -> str | None:
     """Canonical name of a genre number of ID3v1 (0-79) or of Winamp's extension (80-191)."""
     return _numbers().get(number)

@@ -107,14 +107,10 @@ class Store:
             # Two processes must not both move a damaged database: the second would move the new one.
             with filelock.FileLock(folder / "open.lock", timeout=BUSY_SECONDS):
                 connection, warning = open_or_replace(path)
-        except OSError as error:
-            reason = error.strerror or str(error)
+        except (OSError, sqlite3.Error) as error:
+            reason = getattr(error, "strerror", None) or error
             raise StoreError(
                 f"{path}: cannot be opened ({reason}); set GENRETAG_HOME to a folder you can write"
-            ) from error
-        except sqlite3.Error as error:
-            raise StoreError(
-                f"{path}: cannot be opened ({error}); set GENRETAG_HOME to a folder you can write"
             ) from error
         return cls(folder, connection, warning)
 
@@ -139,9 +135,8 @@ class Store:
     def known_file(self, key: FileKey) -> KnownFile | None:
         """What was remembered of the file in exactly this state."""
         with self._lock:
-            row = self._files.get((key.device, key.inode)) or self.row(
-                "SELECT * FROM files WHERE device = ? AND inode = ?", (key.device, key.inode)
-            )
+            query = "SELECT * FROM files WHERE device = ? AND inode = ?"
+            row = self._files.get((key.device, key.inode)) or self.row(query, (key.device, key.inode))
         if row is None or (row[2], row[3]) != (key.size, key.mtime_ns):
             return None
         audio_id, kind, taggable, genres, error = row[5:10]
@@ -155,6 +150,8 @@ class Store:
             *(None if known.error is None else _dump_error(known.error), time.time()),
         )
         with self._lock:
+            # At the end: a row that comes later holds, also where the place of a file is another's by now.
+            self._files.pop((key.device, key.inode), None)
             self._files[key.device, key.inode] = row
             self._flush_when_due()
 
@@ -181,9 +178,8 @@ class Store:
         """Scores remembered for this recording, checkpoint and coverage."""
         key = (audio_id, model_hash, coverage)
         with self._lock:
-            row = self._scores.get(key) or self.row(
-                "SELECT * FROM scores WHERE audio_id = ? AND model_hash = ? AND coverage = ?", key
-            )
+            query = "SELECT * FROM scores WHERE audio_id = ? AND model_hash = ? AND coverage = ?"
+            row = self._scores.get(key) or self.row(query, key)
         return None if row is None else CachedScores(np.frombuffer(row[3], "<f4"), row[4], row[5])
 
     def remember_scores(self, audio_id: str, model_hash: str, coverage: str, known: CachedScores) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from benchmarks import albums
-from genretag.tagging import tags
 from sounds import make_sound
 
 

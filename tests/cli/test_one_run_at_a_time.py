@@ -21,7 +21,12 @@ SURE = ("--model", "musicnn-msd", "--threshold", "0", "--top", "2")
 
 def plan_of(folder: Path, plan: Path, genre: str = "Rock") -> Path:
     songs = sorted(path for path in folder.rglob("*.mp3"))
-    plan.write_text("".join(json.dumps({"path": str(song), "genres": [genre], "audio": identify(song)}) + "\n" for song in songs))
+    plan.write_text(
+        "".join(
+            json.dumps({"path": str(song), "genres": [genre], "audio": identify(song)}) + "\n"
+            for song in songs
+        )
+    )
     return plan
 
 

@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 
 from albums import set_album
-from genretag.errors import TagError
 from genretag.labels import LabelSet
 from genretag.predict.decide import Decision, DecisionRule, decide
 from genretag.tagging import album as albums
-from genretag.tagging import tags
 from genretag.tagging.album import Albums, Track, Verdict, group, shelf
 from genretag.tagging.genremap import GenreMap
 from genretag.tagging.heading import Heading

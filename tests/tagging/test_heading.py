@@ -6,10 +6,10 @@ import zlib
 from pathlib import Path
 
 import pytest
+from mutagen import File
 
 from albums import set_album
 from genretag.tagging.heading import Heading, read_heading
-from mutagen import File
 from sounds import FORMATS, make_sound
 
 

@@ -7,15 +7,13 @@ from pathlib import Path
 
 import av
 import pytest
-from mutagen import File
 from mutagen.easyid3 import EasyID3
 
 from genretag.errors import WriteError
 from genretag.tagging import tags
-from genretag.tagging.heading import Heading, read_heading
 from genretag.tagging.playlists import collect, left_over, write_playlists
 from genretag.tagging.scan import Found, scan
-from sounds import FORMATS, make_sound
+from sounds import make_sound
 
 
 def entries(path: Path) -> list[str]:

@@ -18,7 +18,7 @@ from typing import Any, Generic, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from genretag.labels import LabelSet, canonical, parents
+from genretag.labels import LabelSet, akin, canonical
 from genretag.predict.decide import Decision
 from genretag.tagging.genremap import GenreMap
 from genretag.tagging.heading import Heading, read_heading
@@ -151,7 +151,7 @@ class Albums:
         """Whether a track is sure of a genre unlike the album's, and hears that one not half as much."""
         theirs = self._score(scores, album)
         mine = self._score(scores, own[0]) if own else None
-        return mine is not None and theirs is not None and not _akin(own[0], album) and mine > 2 * theirs
+        return mine is not None and theirs is not None and not akin(own[0], album) and mine > 2 * theirs
 
     def _score(self, scores: NDArray[np.floating], genre: str) -> float | None:
         """The best score of the labels of a genre; None where no label means it."""
@@ -227,8 +227,4 @@ def _loose(tagged: Sequence[Heading]) -> bool:
 def _agree(genre: str, own: Sequence[Decision]) -> bool:
     """Whether more than half of the tracks that are sure by themselves hear this genre or one akin to it."""
     sure = [decision.genres[0] for decision in own if decision.genres]
-    return 2 * sum(_akin(genre, other) for other in sure) > len(sure)
-
-
-def _akin(one: str, other: str) -> bool:
-    return bool({one, *parents(one)} & {other, *parents(other)})
+    return 2 * sum(akin(genre, other) for other in sure) > len(sure)

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genretag import checkpoint
-from genretag.audio.payload import identify
-from genretag.errors import DecodeError, FileError, GenretagError, StoreError, TagError
+from genretag.errors import FileError, GenretagError, StoreError
 from genretag.interruption import held_off
 from genretag.places import Place
 from genretag.predict.decide import Decision, DecisionRule, decide
@@ -22,6 +21,7 @@ from genretag.store import CachedScores, FileKey, KnownFile, Store
 from genretag.tagging import tags
 from genretag.tagging.album import Albums, By, Track, Verdict
 from genretag.tagging.genremap import GenreMap
+from genretag.tagging.look import look, state_of
 from genretag.tagging.plan import Existing, Record, merge
 from genretag.tagging.scan import Found
 from genretag.tagging.writer import GenreWriter, WriteOptions
@@ -127,28 +127,13 @@ class Tagging:
             coverage = str(self.options.engine.coverage)
             if cached := self.store.cached_scores(known.audio_id, self.model_hash, coverage):
                 return Job(replace(candidate, cached=cached), None)
-            if failure := self.store.cached_failure(_state(candidate.key, known)):
+            if failure := self.store.cached_failure(state_of(candidate.key, known)):
                 return Job(replace(candidate, error=_again(failure, candidate.path)), None)
         return Job(candidate, candidate.path)
 
     def _look(self, found: Found) -> _Candidate:
-        """What the store or else the file itself says of its recording and its genres."""
-        path = found.path
-        if found.error:
-            return _Candidate(path, error=found.error)
-        try:
-            key = FileKey.of(path.stat())
-            known = self.store.known_file(key) if self.options.use_cache else None
-            if known is None:
-                known = _read(path)
-                self.store.remember_file(key, path, known)
-        except DecodeError as error:
-            return _Candidate(path, error=FileError.of(error))
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            code = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
-            return _Candidate(path, error=FileError(code, f"{path}: cannot be read ({reason})"))
-        return _Candidate(path, key, known)
+        seen = look(found, self.store, use_cache=self.options.use_cache)
+        return _Candidate(seen.path, seen.key, seen.known, seen.error)
 
     def _left_alone(self, path: Path, known: KnownFile) -> bool:
         """Whether the policy keeps the genres of this file, whatever the model would say."""
@@ -176,7 +161,7 @@ class Tagging:
             error = track.error
         if error or known is None:
             if track is not None and known is not None and error and error.code in _LASTING:
-                self.store.remember_failure(_state(candidate.key, known), error)
+                self.store.remember_failure(state_of(candidate.key, known), error)
             return Track(_Heard(candidate, replace(base, error=error)), candidate.path)
         if candidate.kept:
             record = replace(base, status="kept")
@@ -252,22 +237,6 @@ def provenance(record: Record) -> str:
     high = sorted((item for item in record.scores.items() if item[1] >= 0.1), key=lambda item: -item[1])
     scores = {label: round(score, 3) for label, score in high}
     return json.dumps({"model": record.model, "version": __version__, "scores": scores}, ensure_ascii=False)
-
-
-def _read(path: Path) -> KnownFile:
-    """Recording and genres of a file that the store does not know. Raises OSError, DecodeError."""
-    audio_id = identify(path)
-    try:
-        state = tags.read(path)
-    except TagError as error:
-        return KnownFile(audio_id, "", False, (), FileError.of(error))
-    return KnownFile(audio_id, state.format, state.taggable, state.genres)
-
-
-def _state(key: FileKey | None, known: KnownFile) -> str:
-    """What failed: a recording in a file of this size and age. Another file may hold it undamaged."""
-    assert key is not None
-    return f"{known.audio_id} {key.size} {key.mtime_ns}"
 
 
 def _again(failure: FileError, path: Path) -> FileError:
