@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import albums
+from genretag.tagging.heading import read_heading
 from sounds import make_sound
 
 

@@ -38,7 +38,8 @@ from genretag.tagging.formats.ape import ApeTag
 from genretag.tagging.formats.asf import AsfAttributes
 from genretag.tagging.formats.carrier import Carrier, Wanted, read_at, size_of
 from genretag.tagging.formats.comments import FlacComments, OggComments, ogg_kind
-from genretag.tagging.formats.id3 import AtStart, Id3Tag, Id3v1, tag_length
+from genretag.tagging.formats.id3 import AtStart, Id3Tag, tag_length
+from genretag.tagging.formats.id3v1 import Id3v1
 from genretag.tagging.formats.limits import TagReader, too_large
 from genretag.tagging.formats.mp4 import Mp4Items
 

@@ -20,7 +20,7 @@ from genretag.tagging.formats.carrier import (
     splice,
     taken_out,
 )
-from genretag.tagging.formats.id3 import Id3v1, v1_start
+from genretag.tagging.formats.id3v1 import Id3v1, v1_start
 from genretag.tagging.formats.limits import require_few
 
 _MARK = b"APETAGEX"

@@ -38,9 +38,7 @@ from genretag.tagging.formats.carrier import (
     taken_out,
 )
 from genretag.tagging.formats.limits import require_few, require_small
-from genretag.tagging.formats.tcon import GENRES, names_of, spelled
-
-NO_GENRE = 255  # the ID3v1 byte of a file without a genre
+from genretag.tagging.formats.tcon import names_of, spelled
 
 _UNSYNCHRONISED, _EXTENDED, _EXPERIMENTAL, _FOOTER = 0x80, 0x40, 0x20, 0x10
 _COMPRESSED_22 = 0x40
@@ -359,64 +357,3 @@ def _understood(tag: Tag) -> Any:
 def _require_small(tag: Tag) -> None:
     squeezed = [frame for frame in tag.frames if tag.version > 2 and frame[9] & _COMPRESSED[tag.version]]
     require_small([tag.body(frame) for frame in squeezed])
-
-
-class Id3v1:
-    """The 128 bytes at the end of a file; only their genre byte is ever written, and never created."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._start = v1_start(file)
-        self._data = read_at(file, self._start, 128)
-
-    def present(self) -> bool:
-        return bool(self._data)
-
-    def genres(self) -> list[str]:
-        return [GENRES[self._data[127]]] if self._data and self._data[127] < len(GENRES) else []
-
-    def stored(self) -> Stored:
-        return self._data[127] if self._data else None
-
-    def write(self, wanted: Wanted) -> None:
-        known = {name.casefold(): number for number, name in enumerate(GENRES)}
-        numbers = (known.get(name.casefold()) for name in wanted.names)
-        self._put(next((number for number in numbers if number is not None), NO_GENRE))
-
-    def restore(self, stored: Stored) -> None:
-        if stored is not None:
-            self._put(stored)
-
-    def _put(self, number: int) -> None:
-        if self._data:
-            splice(self._file, self._start + 127, 1, bytes((number,)))
-
-    def fields(self) -> dict[str, str]:
-        """What ID3v1 says besides the genre: title, artist, album, year, comment, track, where not empty."""
-        if not self._data:
-            return {}
-        spans = {
-            "title": (3, 33),
-            "artist": (33, 63),
-            "album": (63, 93),
-            "year": (93, 97),
-            "comment": (97, 127),
-        }
-        fields = {
-            name: self._data[start:end].split(b"\0")[0].decode("latin-1").strip()
-            for name, (start, end) in spans.items()
-        }
-        if self._data[125] == 0 and self._data[126]:  # ID3v1.1
-            fields["track"] = str(self._data[126])
-        return {name: value for name, value in fields.items() if value}
-
-
-def v1_start(file: BinaryIO) -> int:
-    """Where the ID3v1 tag starts; the end of the file where there is none."""
-    end = size_of(file)
-    data = read_at(file, max(0, end - 131), 131)
-    # An APEv2 tag has a "TAG" at either end ("APETAGEX"), and its items may hold one anywhere.
-    in_ape = data[-131:-123] == b"APETAGEX" or data[-32:-24] == b"APETAGEX"
-    if len(data) >= 128 and data[-128:-125] == b"TAG" and not in_ape:
-        return end - 128
-    return end
