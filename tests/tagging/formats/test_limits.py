@@ -37,7 +37,7 @@ def refused(call: Callable[[], object]) -> str:
 def test_a_reader_reads_as_any_file_does(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(bytes(range(200)))
-    with TagReader(io.FileIO(path)) as limited, path.open("rb") as plain:
+    with TagReader(io.FileIO(path), path) as limited, path.open("rb") as plain:
         for start, size in ((0, 10), (5, -1), (190, 100), (300, 5), (0, 0), (50, None)):
             limited.seek(start)
             plain.seek(start)
@@ -47,7 +47,7 @@ def test_a_reader_reads_as_any_file_does(tmp_path: Path) -> None:
 
 def test_bytes_are_counted_before_they_are_read(tmp_path: Path) -> None:
     sparse(1 << 40)(tmp_path / "a")  # more than any memory holds
-    with TagReader(io.FileIO(tmp_path / "a")) as file:
+    with TagReader(io.FileIO(tmp_path / "a"), tmp_path / "a") as file:
         assert len(file.read(1000)) == 1000
         refused(lambda: file.read(MOST_BYTES))
         refused(file.read)
@@ -55,7 +55,7 @@ def test_bytes_are_counted_before_they_are_read(tmp_path: Path) -> None:
 
 def test_reads_are_counted(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"x")
-    with TagReader(io.FileIO(tmp_path / "a")) as file:
+    with TagReader(io.FileIO(tmp_path / "a"), tmp_path / "a") as file:
         for _ in range(MOST_READS):
             file.read(0)
         refused(lambda: file.read(0))

@@ -1,4 +1,4 @@
-"""ID3v2.2, 2.3 and 2.4 tags, cut into frames without decoding them, and the genre byte of ID3v1.
+"""ID3v2.2, 2.3 and 2.4 tags, cut into frames without decoding them.
 
 Only the genre frame (TCON) and our own note (TXXX:GENRETAG) are touched; every other frame keeps its bytes,
 flags, order and encoding, also those that no library knows. mutagen decodes the genre frame and converts a
