@@ -63,6 +63,11 @@ def exit_code(code: int) -> int:
     return code if _State.first is None else 128 + _State.first
 
 
+def expected() -> None:
+    """The interruption was the way in which a command ends: its exit code is its own."""
+    _State.first = None
+
+
 def leaving() -> None:
     """From here on nothing is left to finish: a signal must not disturb the end of the interpreter."""
     _State.over = True

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from genretag import interruption
 from genretag.cli import options
 from genretag.cli.output import RecordPrinter, greet, report_links, report_store, say
 from genretag.errors import ScanError, UsageError
@@ -165,7 +166,7 @@ class _Session:
                 if found := list(self.arrivals.ready(now)):
                     self._burst(found)
         except KeyboardInterrupt:
-            pass  # the way in which watching ends
+            interruption.expected()
         if self.printer.statuses:
             self.printer.summary(self._hint())
         elif not self.printer.quiet:
