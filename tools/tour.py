@@ -92,12 +92,14 @@ def lay_out(work: Path, gtzan: Path, music: Path) -> None:
         parts.setdefault(row["split"], []).append(row["extra"]["id"])
     clips = {path.stem: path for path in sorted((gtzan / "genres").rglob("*")) if path.is_file()}
     for genre in GENRES:
-        for part, count, folder in (("valid", 4, "Music/Unsorted"), ("train", 20, f"Sorted/{genre.title()}")):
+        for part, count, folder in (("valid", 4, "Music/Unsorted"), ("train", 20, f"Sorted/{genre}")):
             names = sorted(name for name in parts[part] if name.startswith(genre) and name in clips)[:count]
             (work / folder).mkdir(parents=True, exist_ok=True)
             for name in names:
                 shutil.copyfile(clips[name], work / folder / clips[name].name)
-    shutil.copyfile(gtzan / "artists.json", work / "Sorted" / "artists.json")
+    artists = json.loads((gtzan / "artists.json").read_text(encoding="utf-8"))
+    named = {f"{name.partition('.')[0]}/{name}": artist for name, artist in artists.items()}
+    (work / "Sorted" / "artists.json").write_text(json.dumps(named), encoding="utf-8")
     for folder, package in SONGS.items():
         songs = sorted(path for path in (music / package).rglob("*") if path.suffix in (".ogg", ".opus"))
         (work / "Music" / folder).mkdir()
