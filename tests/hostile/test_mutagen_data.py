@@ -13,6 +13,7 @@ import sys
 import tarfile
 from pathlib import Path
 
+import filelock
 import mutagen
 import pytest
 
@@ -25,8 +26,9 @@ REFUSED = {"bad-tags", "not-taggable"}
 @pytest.fixture(scope="module")
 def data(request: pytest.FixtureRequest) -> Path:
     folder = Path(request.config.cache.mkdir(f"mutagen-{mutagen.version_string}"))
-    if not (folder / "data").is_dir():
-        _fetch(folder)
+    with filelock.FileLock(folder.with_suffix(".lock")):  # another process of the tests may want it too
+        if not (folder / "data").is_dir():
+            _fetch(folder)
     return folder / "data"
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import filelock
 import pytest
 
 from browser import Visit, Visitor
@@ -55,17 +56,21 @@ def visit() -> Iterator[Visitor]:
 @pytest.fixture(scope="session")
 def axe(pytestconfig: pytest.Config) -> str:
     """The source of axe-core, from npm's registry into pytest's cache."""
-    folder = pytestconfig.cache.mkdir("axe-core")
-    source = folder / "axe.min.js"
-    if not source.exists():
-        npm = shutil.which("npm") or pytest.skip("no npm to fetch axe-core with")
-        command = [npm, "pack", "--silent", "--pack-destination", str(folder), "axe-core@4"]
-        try:
-            subprocess.run(command, check=True, capture_output=True, timeout=60)
-        except (subprocess.SubprocessError, OSError) as error:
-            pytest.skip(f"axe-core cannot be fetched from npm ({type(error).__name__})")
-        with tarfile.open(next(folder.glob("axe-core-*.tgz"))) as packed:
-            member = packed.extractfile("package/axe.min.js")
-            assert member is not None
-            source.write_bytes(member.read())
+    source = Path(pytestconfig.cache.mkdir("axe-core")) / "axe.min.js"
+    with filelock.FileLock(source.with_suffix(".lock")):  # another process of the tests may want it too
+        if not source.exists():
+            _fetch_axe(source)
     return source.read_text(encoding="utf-8")
+
+
+def _fetch_axe(source: Path) -> None:
+    npm = shutil.which("npm") or pytest.skip("no npm to fetch axe-core with")
+    command = [npm, "pack", "--silent", "--pack-destination", str(source.parent), "axe-core@4"]
+    try:
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+    except (subprocess.SubprocessError, OSError) as error:
+        pytest.skip(f"axe-core cannot be fetched from npm ({type(error).__name__})")
+    with tarfile.open(next(source.parent.glob("axe-core-*.tgz"))) as packed:
+        member = packed.extractfile("package/axe.min.js")
+        assert member is not None
+        source.write_bytes(member.read())
