@@ -101,9 +101,11 @@ def _normalise(norm: _BatchNorm, windows: int, given: Tensor) -> Tensor:
     axes = [axis for axis in range(given.ndim) if axis != 1]
     wide = [1, -1, *[1] * (given.ndim - 2)]  # a value a channel
     count = windows * given[0, 0].numel()
-    mean = _sum_over_processes(given.sum(axes)) / count
+    # Sums in double precision, as torch's own batch-norm makes them.
+    mean = (_sum_over_processes(given.sum(axes, dtype=torch.double)) / count).to(given.dtype)
     centred = given - mean.view(wide)
-    variance = _sum_over_processes(centred.square().sum(axes)) / count
+    squares = _sum_over_processes(centred.square().sum(axes, dtype=torch.double))
+    variance = (squares / count).to(given.dtype)
     if norm.running_mean is not None and norm.running_var is not None:
         assert norm.num_batches_tracked is not None
         with torch.no_grad():
