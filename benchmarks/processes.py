@@ -23,6 +23,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
 
 from benchmarks.tagging_report import table
 from genretag.datasets.base import PARTS, Clip, Dataset
@@ -35,6 +37,7 @@ from genretag.training.examples import Examples, Parts
 from genretag.training.loop import LoopSettings, fit_network
 from genretag.training.prepare import usual_augmentation
 from genretag.training.splits import make_split
+from genretag.training.whole_step import whole_step
 from genretag.training.windows import ArrayWindows
 
 LABELS = ("blues", "jazz", "rock", "soul")
@@ -103,12 +106,31 @@ def train(
     return [[row.train_loss, row.valid_loss or 0.0] for row in history.epochs]
 
 
+def gradient(name: str, world: World, settings: argparse.Namespace) -> NDArray[np.float64]:
+    """The gradient of one step over `settings.batch` windows in double precision, one number a weight."""
+    preset = registry.preset(name)
+    parts = made_up(preset.features.shape, settings.batch, "multi")
+    torch.manual_seed(0)
+    network = registry.build(name, settings.config.get(name, {}), len(LABELS)).double().train()
+    mine = np.arange(settings.batch)[world.rank :: world.size]
+    truth = torch.from_numpy(parts.train.targets[parts.train.track[mine]]).double()
+    wrapped = world.wrap(network)
+    with whole_step(network, world, settings.batch):
+        logits = wrapped(torch.from_numpy(parts.train.windows.gather(mine)).double())
+    loss = F.binary_cross_entropy_with_logits(logits, truth, reduction="sum")
+    torch.autograd.backward(loss * world.size / settings.batch)
+    found = [weights.grad.flatten() for weights in network.parameters() if weights.grad is not None]
+    return torch.cat(found).numpy()
+
+
 def work(settings: argparse.Namespace) -> None:
-    """What each process does; the one that leads writes the curves of every preset, as JSON."""
+    """What each process does; the one that leads writes what came out for every preset."""
     torch.set_num_threads(1)
     curves: dict[str, list[Curve]] = {}
+    gradients: dict[str, NDArray[np.float64]] = {}
     with joined("cpu") as world:
         for name in settings.model:
+            gradients[name] = gradient(name, world, settings)
             curves[name] = [train(name, world, settings)]
             if world.size == 1:
                 curves[name].append(train(name, world, settings, nudge=True))
@@ -117,10 +139,11 @@ def work(settings: argparse.Namespace) -> None:
                 curves[name].append(train(name, Apart(world.device, world.rank, world.size), settings))
         if world.leads:
             settings.worker.write_text(json.dumps(curves))
+            np.savez(settings.worker.with_suffix(".npz"), **gradients)
 
 
-def run(settings: argparse.Namespace, processes: int, place: Path, given: Sequence[str]) -> Any:
-    """Curves of every preset in so many processes."""
+def run(processes: int, place: Path, given: Sequence[str]) -> tuple[Any, Any]:
+    """Curves and gradients of every preset in so many processes."""
     answer = place / f"{processes}.json"
     several = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     launcher = several if processes > 1 else []
@@ -128,7 +151,7 @@ def run(settings: argparse.Namespace, processes: int, place: Path, given: Sequen
     done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{processes} processes answered {done.returncode}: {done.stderr.strip()[-2000:]}")
-    return json.loads(answer.read_text())
+    return json.loads(answer.read_text()), np.load(answer.with_suffix(".npz"))
 
 
 def distance(one: Curve, other: Curve) -> float:
@@ -140,11 +163,12 @@ def distance(one: Curve, other: Curve) -> float:
 def compare(settings: argparse.Namespace, given: Sequence[str]) -> list[dict[str, Any]]:
     """A row for each preset."""
     with tempfile.TemporaryDirectory() as place:
-        alone = run(settings, 1, Path(place), given)
-        shared = run(settings, settings.processes, Path(place), given)
+        alone, single = run(1, Path(place), given)
+        shared, several = run(settings.processes, Path(place), given)
     return [
         {
             "preset": name,
+            "gradient": float(np.linalg.norm(several[name] - single[name]) / np.linalg.norm(single[name])),
             "losses": [losses[0] for losses in alone[name][0]],
             "shared": distance(alone[name][0], shared[name][0]),
             "apart": distance(alone[name][0], shared[name][1]),
@@ -180,13 +204,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         work(settings)
         return
     rows = compare(settings, given)
-    head = ["preset", "loss, first to last epoch", f"{settings.processes} processes", "each on its own"]
+    head = [
+        "preset",
+        "gradient",
+        "loss, first to last epoch",
+        f"{settings.processes} processes",
+        "each on its own",
+    ]
     print(
         table(
             [*head, "last bit of the weights", "another seed"],
             [
                 [
                     f"`{row['preset']}`",
+                    f"{row['gradient']:.1e}",
                     f"{row['losses'][0]:.3f} → {row['losses'][-1]:.3f}",
                     *(f"{row[way]:.1e}" for way in ("shared", "apart", "last bit", "seed")),
                 ]

@@ -33,6 +33,7 @@ def test_the_loss_curve_does_not_depend_on_the_number_of_processes() -> None:
     given = ["--model", "mlp", "gru", "musicnn", "--config", json.dumps({"musicnn": FILTERS}), "--augment"]
     given += ["--kind", "multi", "--windows", "14", "--batch", "6", "--epochs", "2"]
     for row in processes.compare(processes.settings_of(given), given):
+        assert row["gradient"] < 1e-10, row
         assert row["shared"] < 2e-5, row
         assert min(row["apart"], row["seed"]) > 1e-3, row  # otherwise this would say nothing
 
