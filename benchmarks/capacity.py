@@ -1,6 +1,6 @@
 """What a library of a million to a thousand million tracks takes, from the measured stages of one machine.
 
-    python -m benchmarks.capacity --stages stages.json --store-bytes 548
+    python -m benchmarks.capacity --store-bytes 633
 
 Prints, for each size and for `--hours` in which the work is to be done: processor hours, cores, what is read,
 the rate at which it must be read, the hours of one driver, and how large records and store become.
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.simulate import Stages
+from benchmarks.simulate import MEASURED, Stages
 from benchmarks.tagging_report import table
 
 TRACKS = (10**6, 10**8, 10**9)
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--stages", type=Path, required=True, help="JSON of benchmarks.stages")
+    parser.add_argument("--stages", type=Path, default=MEASURED, help="JSON of benchmarks.stages")
     parser.add_argument("--store-bytes", type=float, required=True, help="a file, as benchmarks.scale says")
     parser.add_argument("--hours", type=float, nargs="+", default=HOURS)
     options = parser.parse_args(arguments)

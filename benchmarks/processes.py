@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.tagging_report import table
@@ -77,6 +78,18 @@ def made_up(shape: tuple[int, ...], windows: int, kind: str) -> Parts:
     return Parts(some(windows), some(windows // 3), None, make_split(dataset, "official"), "made-up", None)
 
 
+class Doubled(nn.Module):
+    """A network that computes in double precision."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network.double()
+
+    def forward(self, features: Tensor) -> Tensor:
+        logits: Tensor = self.network(features.double())
+        return logits
+
+
 class Apart(World):
     """A world whose processes know nothing of each other's windows within a step."""
 
@@ -102,7 +115,8 @@ def train(
         with torch.no_grad():
             for weights in network.parameters():
                 weights.copy_(torch.nextafter(weights, torch.full_like(weights, torch.inf)))
-    history = fit_network(network, parts, recipe, LoopSettings(world, seed=seed))
+    trained = Doubled(network) if settings.double else network
+    history = fit_network(trained, parts, recipe, LoopSettings(world, seed=seed))
     return [[row.train_loss, row.valid_loss or 0.0] for row in history.epochs]
 
 
@@ -191,6 +205,7 @@ def settings_of(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--kind", choices=("single", "multi"), default="single")
     parser.add_argument("--augment", action="store_true", help="the augmentation of `train --augment`")
+    parser.add_argument("--double", action="store_true", help="networks in double precision")
     parser.add_argument("--config", type=json.loads, default={}, help="JSON: options of networks, by preset")
     parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args(arguments)

@@ -1,6 +1,6 @@
 """Many machines that tag one library, replayed from the measured times of one: rates, limits, lost nodes.
 
-    python -m benchmarks.simulate --stages stages.json
+    python -m benchmarks.simulate --drivers one
 
 A discrete-event simulation. Files are drawn from those that `benchmarks.stages` measured. A driver looks at
 files, hands their paths to nodes and takes in records, one thing at a time; or every node is given a part of
@@ -28,6 +28,7 @@ from benchmarks.tagging_report import table
 FILES_PER_WORKER = 4
 """Files under way on a node for each of its workers, at least two of them: as in predict.engine."""
 MIB = 2**20
+MEASURED = Path(__file__).with_name("stages.json")
 
 
 @dataclass(frozen=True)
@@ -188,6 +189,10 @@ class Simulation:
             file, setup = self.files[number], self.setup
             looking = file.look_calls * setup.delay + file.look / min(setup.link, setup.bandwidth)
             line = self.driver if setup.drivers == "one" else node.looking
+            # What is read here is in the way of what workers read.
+            self.store.serve(file.look / setup.bandwidth, _nothing)
+            if setup.drivers == "each":
+                node.link.serve(file.look / setup.link, _nothing)
             seen = partial(self._drive, node, partial(self._receive, node, number))
             line.serve(looking, self._of(node, seen))
 
@@ -302,6 +307,10 @@ class Simulation:
             self._ask(other)
 
 
+def _nothing() -> None:
+    """Nobody waits for this."""
+
+
 @dataclass(frozen=True)
 class Stages:
     """What `benchmarks.stages` measured."""
@@ -309,7 +318,8 @@ class Stages:
     files: tuple[File, ...]
     window: float
     record: float
-    rates: dict[int, float]
+    runs: dict[int, dict[str, float]]
+    """Of real runs, by the cores they were allowed: rate, cores that they got, core-seconds a file."""
 
     @classmethod
     def read(cls, path: Path) -> Stages:
@@ -319,7 +329,7 @@ class Stages:
             files=tuple(File(**{name: file[name] for name in names}) for file in found["files"]),
             window=found["window"],
             record=found["run"]["driver"],
-            rates={int(cores): rate for cores, rate in found["run"]["rates"].items()},
+            runs={int(cores): run for cores, run in found["run"]["cores"].items()},
         )
 
     def library(self, count: int, seed: int = 0) -> list[File]:
@@ -331,12 +341,41 @@ class Stages:
 
 
 def beside_reality(stages: Stages, files: int = 2000) -> list[dict[str, float]]:
-    """Simulated and measured rates of one machine by the number of its cores."""
+    """Simulated and measured runs of one machine by the number of its cores.
+
+    `ratio` is that of the rates, the simulated one on as many cores as other work left to the real run.
+    """
     rows = []
-    for cores, measured in sorted(stages.rates.items()):
-        found = Simulation(stages.setup(cores=cores), stages.library(files)).run().rate
-        rows.append({"cores": cores, "measured": measured, "simulated": found, "ratio": found / measured})
+    for cores, run in sorted(stages.runs.items()):
+        done = Simulation(stages.setup(cores=cores), stages.library(files)).run()
+        rows.append(
+            {
+                "cores": cores,
+                "got": run["cores"],
+                "measured": run["rate"],
+                "simulated": done.rate,
+                "ratio": done.rate * run["cores"] / cores / run["rate"],
+            }
+        )
     return rows
+
+
+def show_reality(rows: Sequence[dict[str, float]]) -> str:
+    """A table of what `beside_reality` found."""
+    head = ["cores", "of them free", "measured, files/s", "simulated, all free", "simulated over measured"]
+    return table(
+        head,
+        [
+            [
+                f"{row['cores']}",
+                f"{row['got']:.2f}",
+                f"{row['measured']:.2f}",
+                f"{row['simulated']:.2f}",
+                f"{row['ratio']:.2f}",
+            ]
+            for row in rows
+        ],
+    )
 
 
 def growth(stages: Stages, setup: Setup, counts: Sequence[int], files_a_node: int) -> list[dict[str, Any]]:
@@ -394,7 +433,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--stages", type=Path, required=True, help="JSON of benchmarks.stages")
+    parser.add_argument("--stages", type=Path, default=MEASURED, help="JSON of benchmarks.stages")
     parser.add_argument("--nodes", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32, 64, 128, 256])
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--workers", type=int, help="default: one a core")
@@ -407,23 +446,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--window", type=float, help="ms of a device that each node has, in place of its cores"
     )
+    parser.add_argument(
+        "--record", type=float, help="ms of the driver for a file, in place of the measured ones"
+    )
     parser.add_argument("--files", type=int, default=500, help="a node")
     options = parser.parse_args(arguments)
     stages = Stages.read(options.stages)
-    print(
-        table(
-            ["cores", "measured, files/s", "simulated", "ratio"],
-            [
-                [
-                    str(row["cores"]),
-                    f"{row['measured']:.2f}",
-                    f"{row['simulated']:.2f}",
-                    f"{row['ratio']:.2f}",
-                ]
-                for row in beside_reality(stages)
-            ],
-        )
-    )
+    print(show_reality(beside_reality(stages)) + "\n")
     setup = stages.setup(
         cores=options.cores,
         workers=options.workers,
@@ -434,6 +463,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         lifetime=options.lifetime,
         repair=options.repair,
     )
+    if options.record is not None:
+        setup = replace(setup, record=options.record / 1000)
     if options.window is not None:
         setup = replace(setup, window=options.window / 1000, device=True)
     print(show(growth(stages, setup, options.nodes, options.files)))

@@ -6,7 +6,7 @@ Of every file: bytes and calls of reading it, processor seconds of decoding, win
 (whose recording it is, what genres it has) reads beside that. Of a window: seconds of features and network on
 one core. Of a record: its bytes, and the processor seconds of the thread that looks at files, decides and
 prints, taken from real runs over files that are linked often enough. The rates of those runs, on one core and
-on more, are what the simulation is judged by. Needs Linux.
+on more, are what the simulation is judged by; beside them stands how many cores they got. Needs Linux.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks import pieces, program
+from benchmarks import memory, pieces, program
 from benchmarks.tagging import linked
 from genretag import checkpoint
 from genretag.audio.decode import decode
@@ -64,13 +65,14 @@ def of_file(path: Path, spec: FeatureSpec, coverage: Coverage) -> dict[str, Any]
         identify(path)
         tags.read(path)
 
-    look_bytes, look_calls, _ = read_by(look)
+    look_bytes, look_calls, look_seconds = read_by(look)
     read, calls, seconds = read_by(hear)
     return {
         "suffix": path.suffix,
         "size": path.stat().st_size,
         "look": look_bytes,
         "look_calls": look_calls,
+        "look_seconds": look_seconds,
         "read": read,
         "calls": calls,
         "decode": seconds,
@@ -84,18 +86,29 @@ def main_thread_seconds(process: int) -> float:
     return sum(map(int, stat.rpartition(")")[2].split()[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
+@dataclass(frozen=True)
+class Look:
+    """Processor seconds so far, `seconds` after the start: of the main thread, and of all processes."""
+
+    seconds: float
+    main: float
+    everything: float
+
+
 @contextmanager
-def main_thread(process: int) -> Iterator[list[tuple[float, float]]]:
-    """Seconds from the start and processor seconds of the main thread, at every look, while it runs."""
-    series: list[tuple[float, float]] = []
+def looking(process: int) -> Iterator[list[Look]]:
+    """Look at a running program and all that it starts, every LOOK_SECONDS."""
+    series: list[Look] = []
     over, start = threading.Event(), time.perf_counter()
 
     def look() -> None:
         while not over.is_set():
             try:
-                series.append((time.perf_counter() - start, main_thread_seconds(process)))
+                main = main_thread_seconds(process)
             except (FileNotFoundError, ProcessLookupError):
                 return
+            everything = sum(map(memory.processor_seconds, memory.processes_of(process)))
+            series.append(Look(time.perf_counter() - start, main, everything))
             over.wait(LOOK_SECONDS)
 
     thread = threading.Thread(target=look)
@@ -107,35 +120,38 @@ def main_thread(process: int) -> Iterator[list[tuple[float, float]]]:
         thread.join()
 
 
-def of_record(done: dict[str, Any]) -> float:
-    """Processor seconds of the main thread a record, from a quarter of the run on."""
+def under_way(done: dict[str, Any]) -> dict[str, float]:
+    """From a quarter of a run on: records a second, what one took, how many cores worked for it."""
     arrivals, series = done["arrivals"], done["seen"]
-    first = arrivals[len(arrivals) // 4]
-    begin, end = (
-        next((point for point in series if point[0] >= when), series[-1]) for when in (first, arrivals[-1])
-    )
-    records = sum(begin[0] < arrival <= end[0] for arrival in arrivals)
-    return float((end[1] - begin[1]) / records)
+    between = arrivals[len(arrivals) // 4], arrivals[-1]
+    begin, end = (next((look for look in series if look.seconds >= at), series[-1]) for at in between)
+    records = sum(begin.seconds < arrival <= end.seconds for arrival in arrivals)
+    return {
+        "rate": program.rate(arrivals),
+        "driver": (end.main - begin.main) / records,
+        "processor": (end.everything - begin.everything) / records,
+        "cores": (end.everything - begin.everything) / (end.seconds - begin.seconds),
+    }
 
 
 def runs(tracks: Sequence[Path], repeat: int, rounds: int, line: Sequence[str]) -> dict[str, Any]:
-    """Rates of real runs by the number of cores, and what a record takes, medians of the rounds."""
-    rates: dict[str, list[float]] = {}
-    seconds: list[float] = []
+    """Real runs by the number of cores that they may use, and what a record takes: medians of the rounds."""
+    found: dict[str, list[dict[str, float]]] = {}
     with linked(tracks, repeat) as many, tempfile.TemporaryDirectory() as place:
         for _ in range(rounds):
             for cores in range(1, len(os.sched_getaffinity(0)) + 1):
                 with program.cores(cores):
-                    done = program.tag(Path(place), [*line, *map(str, many)], watching=main_thread)
-                rates.setdefault(str(cores), []).append(program.rate(done["arrivals"]))
-                seconds.append(of_record(done))
+                    done = program.tag(Path(place), [*line, *map(str, many)], watching=looking)
+                found.setdefault(str(cores), []).append(under_way(done))
     lines = [len(json.dumps(record, ensure_ascii=False)) + 1 for record in done["records"]]
     return {
-        "driver": statistics.median(seconds),
-        "record_bytes": statistics.mean(lines),
-        "rates": {cores: statistics.median(some) for cores, some in rates.items()},
-        "all_rates": rates,
         "files": len(lines),
+        "driver": statistics.median(one["driver"] for some in found.values() for one in some),
+        "record_bytes": statistics.mean(lines),
+        "cores": {
+            cores: {name: statistics.median(one[name] for one in some) for name in some[0]}
+            for cores, some in found.items()
+        },
     }
 
 

@@ -10,11 +10,22 @@ from typing import Any
 import pytest
 
 from benchmarks import capacity
-from benchmarks.simulate import File, Outcome, Setup, Simulation, Stages, beside_reality, growth, show
+from benchmarks.simulate import (
+    File,
+    Outcome,
+    Setup,
+    Simulation,
+    Stages,
+    beside_reality,
+    growth,
+    show,
+    show_reality,
+)
 
 MB = 1e6
 FILE = File(read=4 * MB, calls=50, decode=0.030, windows=8, look=0.2 * MB, look_calls=10)
 PLAIN = Setup(nodes=1, cores=1, window=0.002, record=0.002)
+RUNS = {"1": {"rate": 17.0, "cores": 1.0}, "2": {"rate": 30.0, "cores": 1.8}}
 CORE_SECONDS = 0.030 + 8 * 0.002 + 0.002
 
 
@@ -52,10 +63,10 @@ def test_a_driver_waits_for_what_it_reads_itself() -> None:
 
 def test_the_file_system_and_the_link_set_limits() -> None:
     slow = run(replace(PLAIN, nodes=16, bandwidth=100 * MB), 1600)
-    assert slow.rate == pytest.approx(100 / 4, rel=0.02)
+    assert slow.rate == pytest.approx(100 / 4.2, rel=0.02)
     assert slow.busiest == "file system"
     narrow = run(replace(PLAIN, cores=16, link=100 * MB), 800)
-    assert narrow.rate == pytest.approx(100 / 4, rel=0.02)
+    assert narrow.rate == pytest.approx(100 / 4.2, rel=0.02)
     assert narrow.busiest == "link"
 
 
@@ -105,7 +116,7 @@ def stages(tmp_path: Path) -> Stages:
             {**one, "look": 0.2 * MB, "look_calls": 10},
             {**one, "look": 0, "look_calls": 0, "decode": 0.05},
         ],
-        "run": {"driver": 0.002, "record_bytes": 1000, "rates": {"1": 17.0, "2": 30.0}},
+        "run": {"driver": 0.002, "record_bytes": 1000, "cores": RUNS},
     }
     (tmp_path / "stages.json").write_text(json.dumps(document))
     return Stages.read(tmp_path / "stages.json")
@@ -118,6 +129,8 @@ def test_what_was_measured_is_replayed(stages: Stages) -> None:
     rows = beside_reality(stages, 400)
     assert [row["cores"] for row in rows] == [1, 2]
     assert rows[0]["ratio"] == pytest.approx(1 / 0.058 / 17.0, rel=0.05)
+    assert rows[1]["ratio"] == pytest.approx(1.8 / 0.058 / 30.0, rel=0.05)
+    assert show_reality(rows).count("\n") == 3
     found = growth(stages, stages.setup(cores=2), [1, 4], 200)
     assert found[1]["linear"] == pytest.approx(1.0, abs=0.05)
     assert show(found).count("\n") == 3
