@@ -10,17 +10,8 @@ from typing import Any
 import pytest
 
 from benchmarks import capacity
-from benchmarks.simulate import (
-    File,
-    Outcome,
-    Setup,
-    Simulation,
-    Stages,
-    beside_reality,
-    growth,
-    show,
-    show_reality,
-)
+from benchmarks.nodes import File, Outcome, Setup, Simulation
+from benchmarks.simulate import Stages, beside_reality, growth, show, show_reality
 
 MB = 1e6
 FILE = File(read=4 * MB, calls=50, decode=0.030, windows=8, look=0.2 * MB, look_calls=10)

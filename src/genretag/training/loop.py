@@ -298,7 +298,12 @@ class _Loop:
 
     def _restore(self) -> None:
         folder = self.settings.folder
-        if folder is None or not (folder / STATE).exists():
+        there = self.world.gather(folder is not None and (folder / STATE).exists())
+        if len(set(there)) > 1:
+            raise TrainingError(
+                f"{folder}: not all processes see its {STATE}; give an --out that all nodes see"
+            )
+        if folder is None or not there[0]:
             self.watcher.news("nothing to resume there; starting from the beginning")
             return
         state = load_state(folder / STATE)
