@@ -36,7 +36,9 @@ def test_studies_of_one_storage_are_apart(tmp_path: Path, storage: str) -> None:
     assert (one.study_name, other.study_name) == ("one", "mine")
     assert len(opened(tmp_path / "one", storage, resume=True).trials) == 1
     assert len(opened(tmp_path / "other", storage, "mine", resume=True).trials) == 0
-    with pytest.raises(TrainingError, match="holds a study one; go on with --resume, or give another --out"):
+    with pytest.raises(
+        TrainingError, match="holds a study one; go on with --resume, or give another --study"
+    ):
         opened(tmp_path / "one", storage)
 
 

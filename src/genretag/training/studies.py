@@ -51,8 +51,10 @@ def open_study(
             pruner=pruner,
         )
     except optuna.exceptions.DuplicatedStudyError:
-        which = f"{shown} holds a study" if storage is None else f"{shown} holds a study {name}"
-        raise TrainingError(f"{which}; go on with --resume, or give another --out or --study") from None
+        which, other = ("", "--out") if storage is None else (f" {name}", "--study")
+        raise TrainingError(
+            f"{shown} holds a study{which}; go on with --resume, or give another {other}"
+        ) from None
     except _refusals(optuna) as error:
         reason = _without_password(" ".join(str(error.__cause__ or error).split()))
         raise TrainingError(f"{shown}: cannot be used as --storage ({reason})") from None
@@ -64,7 +66,7 @@ def open_study(
 def _storage(optuna: Any, where: str) -> Any:
     if "://" not in where:
         journal = optuna.storages.journal
-        # Of the two locks, the one that also holds between machines.
+        # A file made by one process alone: holds between machines (NFS from version 3 on) and needs no links.
         backend = journal.JournalFileBackend(where, lock_obj=journal.JournalFileOpenLock(where))
         return optuna.storages.JournalStorage(backend)
     # Another process may hold the one file of SQLite for a moment; a server may have dropped a connection.
