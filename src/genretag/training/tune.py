@@ -200,6 +200,9 @@ class _Study:
             except Timeout:
                 continue
             try:
+                # Its process may have finished it, and only then let go of it, since the trials were listed.
+                if self.study.get_trials(deepcopy=False)[frozen.number].state != state.RUNNING:
+                    continue
                 name = frozen.user_attrs.get(_FOLDER, f"{frozen.number:03d}")
                 self.study.tell(frozen.number, state=state.FAIL)
                 if set(frozen.params) == set(self.preset.search):
