@@ -60,6 +60,7 @@ def test_a_leakage_study(genretag: Command, source: tuple[object, ...], tmp_path
         (["tune", "--model", "swm"], "no preset named 'swm'"),
         (["tune", "--model", "svm", "--split", "mine"], "--split mine: give one of official"),
         (["tune", "--model", "svm", "--variant", "mine"], "there is no variant 'mine'"),
+        (["tune", "--model", "svm", "--study", "mine"], "--study names a study in --storage"),
     ],
 )
 def test_what_cannot_be_is_one_line(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from genretag.errors import TrainingError
-from genretag.training.augment import Augmentation, add_noise, crop, mask, mix
+from genretag.training.augment import Augmentation, Share, add_noise, crop, mask, mix
 
 
 def draw(seed: int = 0) -> np.random.Generator:
@@ -19,7 +19,7 @@ def spectrograms(count: int = 40, frames: int = 30, bands: int = 12) -> np.ndarr
 
 def test_masks_are_runs_of_bands_and_frames_set_to_the_mean() -> None:
     before = spectrograms()
-    after = mask(before, 5, 8, draw())
+    after = mask(before, 5, 8, draw(), Share(len(before)))
     assert after.dtype == np.float32
     widths = set()
     for old, new in zip(before, after, strict=True):
@@ -37,7 +37,7 @@ def test_masks_are_runs_of_bands_and_frames_set_to_the_mean() -> None:
 
 
 def test_a_mask_may_be_wider_than_the_window() -> None:
-    assert mask(spectrograms(4, 3, 2), 27, 100, draw()).shape == (4, 3, 2)
+    assert mask(spectrograms(4, 3, 2), 27, 100, draw(), Share(4)).shape == (4, 3, 2)
 
 
 def test_mixup_mixes_features_and_truth_alike() -> None:
@@ -52,7 +52,7 @@ def test_mixup_mixes_features_and_truth_alike() -> None:
 
 def test_noise_follows_the_window() -> None:
     features = spectrograms(50) * np.array([1.0, 10.0], np.float32).repeat(25)[:, None, None]
-    noise = add_noise(features, 0.1, draw()) - features
+    noise = add_noise(features, 0.1, draw(), Share(50)) - features
     assert noise.dtype == np.float32
     assert noise[:25].std() == pytest.approx(0.1, rel=0.05)
     assert noise[25:].std() == pytest.approx(1.0, rel=0.05)
@@ -66,7 +66,7 @@ def test_a_crop_is_what_lies_there_in_the_track(step: int) -> None:
     track = (starts[:, None] + np.arange(frames)).astype(np.float32)[:, :, None]
     following = np.array([1, 2, 3, 4, -1, 6, 7, 8, 9, -1])
     order = np.tile(np.arange(10), 30)
-    cropped = crop(lambda rows: track[rows], order, following, step, draw())[:, :, 0]
+    cropped = crop(lambda rows: track[rows], order, following, step, draw(), Share(len(order)))[:, :, 0]
     begin = cropped[:, 0]
     assert np.array_equal(cropped, begin[:, None] + np.arange(frames))
     late = begin - starts[order]
@@ -83,7 +83,7 @@ def test_one_seed_one_result() -> None:
         }
     )
     features, truth = spectrograms(8), np.eye(8, dtype=np.float32)
-    results = [everything(features.copy(), truth, draw(seed)) for seed in (1, 1, 2)]
+    results = [everything(features.copy(), truth, draw(seed), Share(8)) for seed in (1, 1, 2)]
     assert np.array_equal(results[0][0], results[1][0])
     assert np.array_equal(results[0][1], results[1][1])
     assert not np.array_equal(results[0][0], results[2][0])
@@ -91,7 +91,7 @@ def test_one_seed_one_result() -> None:
 
 def test_nothing_asked_nothing_done() -> None:
     features, truth = spectrograms(3), np.eye(3, dtype=np.float32)
-    same = Augmentation({})(features, truth, draw())
+    same = Augmentation({})(features, truth, draw(), Share(3))
     assert np.array_equal(same[0], features)
     assert np.array_equal(same[1], truth)
 

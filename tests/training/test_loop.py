@@ -252,3 +252,20 @@ def test_other_settings_are_refused(tmp_path: Path) -> None:
 def test_too_little_to_train_on() -> None:
     with pytest.raises(TrainingError, match="a step needs two windows for each process"):
         fit(small(), parts(), replace(RECIPE, batch_size=1))
+
+
+def test_a_step_must_have_two_windows_for_each_process() -> None:
+    few = parts(windows=1, sizes={"train": 6, "valid": 3, "test": 3})
+    for size, batch_size in ((4, 16), (2, 3)):
+        world = World(CPU.device, 0, size)
+        with pytest.raises(TrainingError, match=f"6 in all and {batch_size} in a batch"):
+            fit_network(small(), few, replace(RECIPE, batch_size=batch_size), LoopSettings(world))
+
+
+def test_a_state_that_only_some_processes_see_is_not_gone_on_with(tmp_path: Path) -> None:
+    class Torn(World):
+        def gather(self, mine: Any) -> list[Any]:
+            return [mine, not mine]
+
+    with pytest.raises(TrainingError, match=r"not all processes see its state\.safetensors"):
+        fit_network(small(), parts(), RECIPE, LoopSettings(Torn(CPU.device), folder=tmp_path, resume=True))

@@ -23,7 +23,7 @@ from genretag.predict.engine import EngineOptions
 from genretag.training.history import EpochScores, Nobody
 from genretag.training.options import TrainOptions
 from genretag.training.train import train
-from genretag.training.tune import TRIALS, Tuning, _Judge, tune
+from genretag.training.tune import TRIALS, Tuning, _Judge, _Study, tune
 
 ENGINE = EngineOptions(device="cpu", workers=1, coverage="full")
 
@@ -154,6 +154,22 @@ def test_processes_share_a_study_and_a_killed_one_is_replaced(tmp_path: Path) ->
     assert len(rows(tmp_path)) == 4
     assert "running" not in {row["state"] for row in rows(tmp_path)}
     assert (asked.folder / "report.md").is_file()
+
+
+def test_a_trial_that_is_finished_while_others_look_is_not_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the list of trials at work and the lock of one of them, its process may end it."""
+    (tmp_path / "study").mkdir()
+    work = _Study(options(tmp_path), 3, Nobody(), None, None)
+    trial = work.study.ask()
+    listed = work.study.get_trials()
+    listings = iter([listed])
+    real = work.study.get_trials
+    monkeypatch.setattr(work.study, "get_trials", lambda **asked: next(listings, None) or real(**asked))
+    work.study.tell(trial, 0.5)
+    work._take_up_the_killed()
+    assert [one.state.name for one in real()] == ["COMPLETE"]
 
 
 def until(process: subprocess.Popen[str], happens: Callable[[], bool]) -> None:

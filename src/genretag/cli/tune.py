@@ -12,6 +12,7 @@ import typer
 from genretag.cli import options
 from genretag.cli.output import render, say, table
 from genretag.cli.progress import TrainingProgress
+from genretag.errors import UsageError
 
 if TYPE_CHECKING:
     from genretag.training.tune import Trial
@@ -46,6 +47,19 @@ def tune(
         typer.Option(
             metavar="NAME|FILE", help="Begin with these weights; `published`: those the preset knows of."
         ),
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL|FILE",
+            envvar="GENRETAG_TUNE_STORAGE",
+            help="Keep the study in a database or in a journal, for processes on several machines; default: "
+            "a file in --out, for those on one.",
+        ),
+    ] = None,
+    study: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Its name among others in --storage; default: that of --out."),
     ] = None,
     resume: Annotated[
         bool,
@@ -85,11 +99,13 @@ def tune(
         workers=count,
         quiet=quiet,
     )
+    if study is not None and storage is None:
+        raise UsageError("--study names a study in --storage; without that --out holds only one")
     if out is None:
         asked = replace(asked, out=asked.folder.with_name(f"{asked.folder.name}-tuning"))
     engine = EngineOptions(device=device, workers=count, coverage="full")
     with TrainingProgress(quiet=quiet) as watcher:
-        tuning = run(asked, trials, engine, watcher)
+        tuning = run(asked, trials, engine, watcher, storage=storage, study=study)
     if tuning is None:
         return 0
     _show(tuning.trials)

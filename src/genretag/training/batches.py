@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genretag.training.augment import Augmentation, crop
+from genretag.training.augment import Augmentation, Share, crop
 from genretag.training.distributed import World
 from genretag.training.examples import Examples
 
@@ -75,14 +75,19 @@ class Batches:
         )
 
     def _make(self, epoch: int, step: int, indices: Ints) -> Batch:
-        mine = indices[self._world.rank :: self._world.size]
-        draw = np.random.default_rng((self._seed, epoch, step, self._world.rank))
+        draw = np.random.default_rng((self._seed, epoch, step, 0))
+        mine = slice(self._world.rank, None, self._world.size)
+        # A window may be mixed with any other one of the step: then all of them are made here.
+        share = Share(len(indices), slice(None) if self._augmentation.mixes else mine)
+        made = indices[share.rows]
         gather, track = self._examples.windows.gather, self._examples.track
         if self._augmentation.crops:
-            features = crop(gather, mine, self._following, self._step_frames, draw)
+            features = crop(gather, made, self._following, self._step_frames, draw, share)
         else:
-            features = gather(mine)
-        features, truth = self._augmentation(features, self.truth[track[mine]], draw)
+            features = gather(made)
+        features, truth = self._augmentation(features, self.truth[track[made]], draw, share)
+        if self._augmentation.mixes:
+            features, truth = (np.ascontiguousarray(whole[mine]) for whole in (features, truth))
         tensors = torch.from_numpy(features), torch.from_numpy(truth)
         if self._world.device.type == "cuda":
             tensors = tensors[0].pin_memory(), tensors[1].pin_memory()

@@ -35,6 +35,14 @@ class World:
     def leads(self) -> bool:
         return self.rank == 0
 
+    @property
+    def shares_whole_steps(self) -> bool:
+        """Whether a step of all processes gives what one process would get; see `whole_step`.
+
+        GPUs draw for dropout each on its own: half precision lets nobody expect the same numbers there.
+        """
+        return self.size > 1 and self.device.type == "cpu"
+
     def gather(self, mine: T) -> list[T]:
         """What every process holds, by rank."""
         if self.size == 1:

@@ -1,7 +1,8 @@
 """The one loop that trains every network by gradient: both kinds of labels, any recipe, one process or many.
 
-Every draw depends on the seed, the epoch, the step and the process alone. So a run that was killed and
-resumed takes the steps that it would have taken and, on a CPU, ends with the same bits.
+Every draw depends on seed, epoch and step alone (on several GPUs, that of dropout also on the process). So
+a run that was killed and resumed takes the steps that it would have taken and, on a CPU, ends with the same
+bits; and several processes on CPUs take the steps that one would take, but for the order of additions.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from genretag.training.state import (
     unpack_optimiser,
 )
 from genretag.training.stopping import StopRequest
+from genretag.training.whole_step import whole_step
 
 STATE = "state.safetensors"
 # Steps between two looks at what the device has computed, for which the device must be waited for.
@@ -76,7 +78,7 @@ def fit_network(
     is full and for a state of other settings, DeviceError where a step does not fit into memory; the last
     good state is kept.
     """
-    if len(parts.train.windows) < 2 or recipe.batch_size < 2 * settings.world.size:
+    if len(parts.train.windows) < 2 * settings.world.size or recipe.batch_size < 2 * settings.world.size:
         raise TrainingError(
             f"a step needs two windows for each process: there are {len(parts.train.windows)} in all and "
             f"{recipe.batch_size} in a batch"
@@ -188,10 +190,14 @@ class _Loop:
     def _step(self, batch: Batch) -> None:
         set_rate(self.optimiser, self.schedule.rate(self._steps_done()))
         # For dropout; made of everything that it may depend on, so that no state of it need be kept.
-        torch.manual_seed(_number(self.settings.seed, self.epoch, self.step, self.world.rank))
+        stream = 0 if self.world.shares_whole_steps else self.world.rank
+        torch.manual_seed(_number(self.settings.seed, self.epoch, self.step, stream))
         device = self.world.device
         features, truth = (one.to(device, non_blocking=True) for one in (batch.features, batch.truth))
-        with half_precision(self.world, self.settings.precision):
+        with (
+            whole_step(self.network, self.world, len(batch.track)),
+            half_precision(self.world, self.settings.precision),
+        ):
             logits = self.wrapped(features)
         loss = self.loss.total(logits.float(), truth) / self.loss.whole(batch.track)
         self.optimiser.zero_grad(set_to_none=True)
@@ -292,7 +298,12 @@ class _Loop:
 
     def _restore(self) -> None:
         folder = self.settings.folder
-        if folder is None or not (folder / STATE).exists():
+        there = self.world.gather(folder is not None and (folder / STATE).exists())
+        if len(set(there)) > 1:
+            raise TrainingError(
+                f"{folder}: not all processes see its {STATE}; give an --out that all nodes see"
+            )
+        if folder is None or not there[0]:
             self.watcher.news("nothing to resume there; starting from the beginning")
             return
         state = load_state(folder / STATE)

@@ -32,13 +32,13 @@ from genretag.training.report import write_report
 from genretag.training.run import CHECKPOINT
 from genretag.training.splits import make_split
 from genretag.training.state import require_same, write_durably
+from genretag.training.studies import LOCK_SECONDS, load_optuna, open_study
 from genretag.training.target import dataset_of
 from genretag.training.train import train
 
-STUDY, TRIALS, TABLE, LOCK = "study.sqlite3", "trials", "trials.csv", ".tune.lock"
+TRIALS, TABLE, LOCK = "trials", "trials.csv", ".tune.lock"
 # Of the trainings of a round, one in three goes on to three times as many epochs.
 REDUCTION = 3
-LOCK_SECONDS = 60.0  # for what is done under the study's lock, which takes moments
 _SCORES: Mapping[Kind, str] = {"single": "accuracy", "multi": "roc_auc"}
 _FOLDER, _ERROR, _SETTINGS = "folder", "error", "settings"
 
@@ -69,27 +69,36 @@ class Tuning:
 
 
 def tune(
-    options: TrainOptions, trials: int, engine: EngineOptions, watcher: Watcher | None = None
+    options: TrainOptions,
+    trials: int,
+    engine: EngineOptions,
+    watcher: Watcher | None = None,
+    *,
+    storage: str | None = None,
+    study: str | None = None,
 ) -> Tuning | None:
     """Try `trials` values of the preset's search space, all in the folder of `options`, and keep the best.
 
     Epochs, seed, split and so on are those of `options`; `options.resume` goes on with a study, and several
-    processes with it may work on the same one. What a killed process left is gone on with. The valid part
+    processes with it may work on the same one, on several machines if all see the folder. `storage` and
+    `study`: see `studies.open_study`. What a killed process left is gone on with. The valid part
     chooses; the test part (or valid, where there is none) is measured once, at the end, by the process that
     finishes last; the others get None. TrainingError where there is nothing to search, the folder holds
     another study, no trial succeeded, or Optuna is not installed.
     """
-    study = _Study(options, trials, watcher or Nobody())
-    while study.one_more():
+    work = _Study(options, trials, watcher or Nobody(), storage, study)
+    while work.one_more():
         pass
-    return study.finish(engine)
+    return work.finish(engine)
 
 
 class _Study:
-    def __init__(self, options: TrainOptions, trials: int, watcher: Watcher) -> None:
+    def __init__(
+        self, options: TrainOptions, trials: int, watcher: Watcher, storage: str | None, name: str | None
+    ) -> None:
         self.options, self.trials, self.watcher = options, trials, watcher
         self.folder = options.folder
-        self.optuna = _optuna()
+        self.optuna = load_optuna()
         self.preset = preset(options.model)
         if not self.preset.search:
             raise TrainingError(f"{options.model} has no search space; see genretag models {options.model}")
@@ -103,7 +112,7 @@ class _Study:
             raise TrainingError(f"{self.folder}: cannot be written ({error.strerror})") from None
         self.lock = FileLock(self.folder / LOCK, timeout=LOCK_SECONDS)
         with self.lock:
-            self.study = self._open()
+            self.study = self._open(storage, name)
 
     def one_more(self) -> bool:
         """Train one trial; False where enough were begun."""
@@ -145,24 +154,17 @@ class _Study:
         write_report(measurement.evaluation, self.folder, history=history if history.is_file() else None)
         return Tuning(done, best, checkpoint, measurement)
 
-    def _open(self) -> Any:
-        optuna = self.optuna
-        path = self.folder / STUDY
-        if path.exists() and not self.options.resume:
-            raise TrainingError(f"{self.folder} holds a study; go on with --resume, or give another --out")
-        # Another process may hold the database for a moment.
-        storage = optuna.storages.RDBStorage(
-            f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": LOCK_SECONDS}}
+    def _open(self, storage: str | None, name: str | None) -> Any:
+        pruner = self.optuna.pruners.HyperbandPruner(
+            min_resource=1, max_resource=self.epochs, reduction_factor=REDUCTION
         )
-        study = optuna.create_study(
-            storage=storage,
-            study_name="genretag",
-            direction="maximize",
-            load_if_exists=True,
+        study = open_study(
+            self.folder,
+            storage,
+            name,
+            resume=self.options.resume,
             sampler=self._sampler(0),
-            pruner=optuna.pruners.HyperbandPruner(
-                min_resource=1, max_resource=self.epochs, reduction_factor=REDUCTION
-            ),
+            pruner=pruner,
         )
         settings = self._settings()
         if before := study.user_attrs.get(_SETTINGS):
@@ -198,6 +200,9 @@ class _Study:
             except Timeout:
                 continue
             try:
+                # Its process may have finished it, and only then let go of it, since the trials were listed.
+                if self.study.get_trials(deepcopy=False)[frozen.number].state != state.RUNNING:
+                    continue
                 name = frozen.user_attrs.get(_FOLDER, f"{frozen.number:03d}")
                 self.study.tell(frozen.number, state=state.FAIL)
                 if set(frozen.params) == set(self.preset.search):
@@ -307,15 +312,6 @@ class _Judge:
         self._trial.report(self._score, scores.epoch)
         if scores.epoch < self._epochs and self._trial.should_prune():
             raise self._pruned
-
-
-def _optuna() -> Any:
-    try:
-        import optuna
-    except ImportError:
-        raise TrainingError("tune needs Optuna; install it with: pip install 'genretag[tune]'") from None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna
 
 
 def _proposed(trial: Any, chosen: Preset) -> dict[str, Any]:
