@@ -8,7 +8,7 @@ ARGS   ?=
 DATA   ?= ../shared/data/gtzan
 MADE   ?= build/weights
 
-.PHONY: install tag test lint types unit weights clean
+.PHONY: install tag test lint types unit docs weights clean
 
 # A CPU-only build of torch already on the machine is kept; nothing newer is pulled in over it.
 $(VENV)/.installed: pyproject.toml
@@ -34,6 +34,10 @@ unit: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 test: lint types unit
+
+# docs/commands.md and the manual page, from the live commands.
+docs: $(VENV)/.installed
+	$(BIN)/python -m tools.manual
 
 TAGGRAMS = $(DATA)/musicnn_msd_taggram_train.npz
 

@@ -33,6 +33,7 @@ ALLOWED_UPWARDS = {("checkpoint", "genretag.audio.features")}
 ONLY_USER = {
     "mutagen": (
         "tagging/tags.py",
+        "tagging/heading.py",
         *(f"tagging/formats/{name}.py" for name in ("asf", "comments", "id3", "mp4", "tcon")),
     ),
     "sqlite3": ("store.py", "journal.py"),
@@ -44,14 +45,17 @@ def floor(room: str) -> int:
 
 
 def imports() -> list[tuple[Path, str]]:
+    return [(path, module) for path in sorted(PACKAGE.rglob("*.py")) for module in imports_of(path)]
+
+
+def imports_of(path: Path) -> list[str]:
     found = []
-    for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                found += [(path, alias.name) for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                assert node.level == 0, f"{path}: imports are absolute here"
-                found += [(path, f"{node.module}.{alias.name}") for alias in node.names]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute here"
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
     return found
 
 
@@ -75,6 +79,13 @@ def test_arrows_point_one_way() -> None:
         if floor(there) < floor(here) or {here, there} in STRANGERS:
             wrong.append(f"{relative} -> {module}")
     assert not wrong
+
+
+def test_the_plugin_stands_on_tagging() -> None:
+    plugin = PACKAGE.parent / "beetsplug" / "genretag.py"
+    rooms = {room_of(module) for module in imports_of(plugin)} - {None}
+    assert "tagging" in rooms
+    assert not [room for room in rooms if floor(room) < floor("tagging") or room == "training"]
 
 
 @pytest.mark.parametrize("library", sorted(ONLY_USER))

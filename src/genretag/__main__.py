@@ -29,6 +29,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Exit code of one command line: 0 done, 1 some files failed, 2 not started, 130 interrupted."""
+    from genretag.cli.advice import in_plain_words
     from genretag.cli.app import app
     from genretag.cli.output import prepare_streams, say
 
@@ -43,7 +44,7 @@ def run(arguments: list[str] | None = None) -> int:
     except TyperException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "genretag"
-        say(f"{error.format_message()} (see {command} --help)")
+        say(f"{in_plain_words(error.format_message())} (see {command} --help)")
         return NOTHING_STARTED
     except GenretagError as error:
         say(str(error))

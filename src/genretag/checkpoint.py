@@ -119,7 +119,7 @@ def read_meta(path: Path) -> CheckpointMeta:
     except (SafetensorError, OSError) as error:
         raise _unreadable(path, error) from None
     if _KEY not in metadata:
-        raise CheckpointError(f"{path}: a safetensors file, but not of genretag (it has no description)")
+        raise CheckpointError(f"{path}: a safetensors file, but none that genretag train made; give one")
     return CheckpointMeta.from_json(metadata[_KEY], str(path))
 
 
@@ -168,7 +168,9 @@ def save(path: Path, meta: CheckpointMeta, state: Mapping[str, torch.Tensor]) ->
     try:
         put_in_place(path, content)
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be written ({error.strerror})") from None
+        raise CheckpointError(
+            f"{path}: cannot be written ({error.strerror}); choose another folder"
+        ) from None
 
 
 def shipped() -> dict[str, Path]:
@@ -197,9 +199,9 @@ def resolve(name_or_file: str) -> Path:
 
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
     if isinstance(error, FileNotFoundError):
-        return CheckpointError(f"{path}: no such file")
+        return CheckpointError(f"{path}: no such file; see: genretag models")
     if isinstance(error, OSError) and error.strerror:
-        return CheckpointError(f"{path}: cannot be read ({error.strerror})")
+        return CheckpointError(f"{path}: cannot be read ({error.strerror}); check its permissions")
     return CheckpointError(f"{path}: not a whole safetensors file; get it again")
 
 

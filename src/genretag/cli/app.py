@@ -7,8 +7,22 @@ from typing import Annotated
 import typer
 
 from genretag import __version__
-from genretag.cli import apply, datasets, history, inspect, models, tag, train, tune, undo
+from genretag.cli import (
+    apply,
+    completion,
+    datasets,
+    history,
+    inspect,
+    models,
+    playlists,
+    tag,
+    train,
+    tune,
+    undo,
+    watch,
+)
 from genretag.cli.eval import evaluate
+from genretag.cli.grouping import GroupedCommand
 
 app = typer.Typer(
     name="genretag",
@@ -40,12 +54,17 @@ for command in (
     tag.tag,
     apply.apply,
     undo.undo,
+    watch.watch,
+    playlists.playlists,
     history.history,
     inspect.inspect,
     models.models,
     datasets.datasets,
     train.train,
     tune.tune,
+    evaluate,
 ):
-    app.command()(command)
-app.command("eval")(evaluate)
+    app.command("eval" if command is evaluate else None, cls=GroupedCommand)(command)
+
+if completion.is_wanted():
+    completion.attach_all(app)

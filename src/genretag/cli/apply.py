@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from genretag.cli import options
-from genretag.cli.output import RecordPrinter, report_links, report_store
+from genretag.cli.output import RecordPrinter, report_links, report_store, say
 
 
 def apply(
@@ -62,7 +62,10 @@ def apply(
         with closing(applying.records(records)) as answers:
             printer.print_all(answers, lambda: len(records))
         report_links(applying.writer.links_broken)
-        printer.summary(printer.undo_hint(applying.writer.run_id))
+        if printer.statuses or quiet:
+            printer.summary(printer.undo_hint(applying.writer.run_id))
+        else:
+            say(f"{plan}: nothing in it to carry out; a plan has lines of the status planned")
     return printer.exit_code
 
 

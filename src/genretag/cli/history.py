@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from genretag.cli import options
-from genretag.cli.output import report_store, table
+from genretag.cli.output import report_store, say, table
 from genretag.escapes import json_line
 
 
@@ -23,6 +23,9 @@ def history(*, json: options.Json = False) -> int:
     if json:
         for run in runs:
             print(json_line(run.to_dict()))
+        return 0
+    if not runs:
+        say("no run has written anything yet; to begin: genretag tag --dry-run PATH")
         return 0
     rows = [
         (

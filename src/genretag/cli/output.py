@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import threading
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
+from genretag.cli import advice, narrow
 from genretag.escapes import printable
 from genretag.tagging.plan import Record
 
@@ -84,9 +86,8 @@ class RecordPrinter:
             self._write(f"{record.status:<9} {shown:<32} {printable(str(record.path))}", sys.stdout)
         if self.bar is not None:
             self.bar.update()
-            self.bar.set_postfix(
-                failed=sum(self.failures.values()), unsure=self.statuses["unsure"], refresh=False
-            )
+            failed, unsure = sum(self.failures.values()), self.statuses["unsure"]
+            self.bar.set_postfix_str(advice.counted(failed, unsure, _columns()), refresh=False)
 
     def summary(self, hint: str | None = None) -> None:
         """What became of the files, and what a person may do next."""
@@ -102,11 +103,9 @@ class RecordPrinter:
             return
         files = "1 file" if total == 1 else f"{total:,} files"
         _tell(f"{files} in {seconds:,.1f} s{rate}: {counts}")
-        if self.failures:
-            codes = ", ".join(f"{code} {count:,}" for code, count in self.failures.most_common())
-            _tell(f"failed: {codes}")
-        if hint:
-            _tell(hint)
+        steps = advice.next_steps(self.statuses, more=hint is not None)
+        for line in [*advice.failures(self.failures), *steps, *([hint] if hint else [])]:
+            _tell(line)
 
     def undo_hint(self, run: int | None) -> str | None:
         """How to go back, where something was written."""
@@ -130,7 +129,13 @@ class RecordPrinter:
             return
         from tqdm import tqdm
 
-        with tqdm(unit=" files", dynamic_ncols=True, file=sys.stderr, smoothing=0.1) as self.bar:
+        with tqdm(
+            unit="",
+            bar_format=advice.bar_format(_columns()),
+            dynamic_ncols=True,
+            file=sys.stderr,
+            smoothing=0.1,
+        ) as self.bar:
             bar = self.bar
 
             def set_total() -> None:
@@ -141,6 +146,10 @@ class RecordPrinter:
         self.bar = None
 
 
+def _columns() -> int:
+    return shutil.get_terminal_size().columns
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A plain table on stdout; numbers stand to the right."""
     from rich import box
@@ -148,6 +157,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
     columns = [printable(column) for column in columns]
     lines = [[printable(cell) for cell in row] for row in rows]
+    if sys.stdout.isatty() and _columns() < narrow.needed(columns, lines):
+        print(narrow.blocks(columns, lines, _columns()))
+        return
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(columns):
         numeric = bool(lines) and all(
@@ -195,6 +207,13 @@ def _in_words(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return str(value)
+
+
+def greet(store: Store) -> None:
+    """Before the first run of all, in a terminal: what will be written and how to undo it."""
+    if sys.stderr.isatty() and store.row("SELECT 1 FROM files LIMIT 1") is None:
+        for sentence in advice.before_the_first_run(store.folder):
+            say(sentence)
 
 
 def report_links(paths: Sequence[Path]) -> None:

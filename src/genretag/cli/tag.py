@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from genretag.cli import options
-from genretag.cli.output import RecordPrinter, report_links, report_store
+from genretag.cli.output import RecordPrinter, greet, report_links, report_store
 from genretag.errors import UsageError
 from genretag.tagging.plan import Existing, plan_writer
 from genretag.tagging.scan import Found, ScanOptions, read_file_list, require_any, scan
@@ -79,7 +79,11 @@ def tag(
 ) -> int:
     """Predict genres from the sound and write them into the files.
 
+    Files that have a genre are left alone unless --existing says otherwise; `genretag undo` takes it back.
+
     Example: genretag tag --dry-run ~/Music
+
+    Example: genretag tag --top 1 --existing add ~/Music/New
     """
     from genretag.audio.windows import parse_coverage
     from genretag.predict.decide import DecisionRule
@@ -125,6 +129,8 @@ def tag(
 
     with Store.open() as store:
         report_store(store)
+        if tag_options.write and not (json or quiet):
+            greet(store)
         tagging = Tagging(tag_options, store)
         printer = RecordPrinter(as_json=json, quiet=quiet, verbose=verbose)
         with plan_writer(plan) as keep, closing(tagging.records(found())) as records:

@@ -7,6 +7,7 @@ is busy with what it got. Importing this module does not import torch.
 from __future__ import annotations
 
 import atexit
+import functools
 import itertools
 import queue
 import threading
@@ -122,38 +123,57 @@ def predict(
     path. A file that fails has its error in its TrackScores. CheckpointError, DeviceError, EngineError and
     whatever goes wrong in scoring are raised. Closing the iterator stops everything at once.
     """
-    source = iter(jobs)
-    for job in source:
-        if job.path is not None:
-            break
-        yield job.item, None
-    else:
-        return
-    scorers: list[Scorer] = []
+    with closing(Predictor(checkpoint, options)) as predictor:
+        yield from predictor.predict(jobs)
 
-    def make_scorer() -> Scorer:
+
+class Predictor:
+    """`predict` for several lists of jobs, one after the other: model and workers are kept until `close`."""
+
+    def __init__(self, checkpoint: Path, options: EngineOptions) -> None:
+        self.checkpoint = checkpoint
+        self.options = options
+        self._runner: Runner | None = None
+        self._scorers: list[Scorer] = []
+
+    def predict(self, jobs: Iterable[Job[T]]) -> Generator[tuple[T, TrackScores | None], None, None]:
+        """As the function `predict`; closing the iterator early drops the model too."""
+        source = iter(jobs)
+        for job in source:
+            if job.path is not None:
+                break
+            yield job.item, None
+        else:
+            return
+        if self._runner is None:
+            spec = checkpoints.read_meta(self.checkpoint).features
+            self._runner = Runner(spec, self._make_scorer, self.options)
+        with closing(self._runner.run(itertools.chain([job], source))) as answers:
+            for item, heard in answers:
+                yield item, None if heard is None else self._scores_of(heard)
+
+    def close(self) -> None:
+        """Stop the workers and let go of the model; may be called again, and `predict` starts anew."""
+        if self._runner is not None:
+            self._runner.close()
+        self._scorers.clear()
+
+    def _scores_of(self, heard: TrackRows) -> TrackScores:
+        if heard.error is not None:
+            return TrackScores(None, None, None, heard.duration, 0, heard.seconds, heard.error)
+        (scorer,) = self._scorers
+        scores, count = scorer.track(heard.rows), len(heard.rows)
+        if not self.options.keep_windows:
+            return TrackScores(scores, None, None, heard.duration, count, heard.seconds, None)
+        windows = scorer.windows(heard.rows)
+        return TrackScores(scores, windows, heard.starts, heard.duration, count, heard.seconds, None)
+
+    def _make_scorer(self) -> Scorer:
         from genretag.predict.score import Scorer
 
-        scorers.append(Scorer(checkpoints.load(checkpoint), options.device, options.batch_size))
-        return scorers[0]
-
-    spec = checkpoints.read_meta(checkpoint).features
-    with closing(run(itertools.chain([job], source), spec, make_scorer, options)) as answers:
-        for item, heard in answers:
-            if heard is None:
-                yield item, None
-            elif heard.error is not None:
-                yield item, TrackScores(None, None, None, heard.duration, 0, heard.seconds, heard.error)
-            else:
-                yield item, _scores_of(heard, scorers[0], options)
-
-
-def _scores_of(heard: TrackRows, scorer: Scorer, options: EngineOptions) -> TrackScores:
-    scores, count = scorer.track(heard.rows), len(heard.rows)
-    if not options.keep_windows:
-        return TrackScores(scores, None, None, heard.duration, count, heard.seconds, None)
-    windows = scorer.windows(heard.rows)
-    return TrackScores(scores, windows, heard.starts, heard.duration, count, heard.seconds, None)
+        checkpoint = checkpoints.load(self.checkpoint)
+        self._scorers[:] = [Scorer(checkpoint, self.options.device, self.options.batch_size)]
+        return self._scorers[0]
 
 
 def run(
@@ -169,37 +189,61 @@ def run(
     `make_scorer` is called once, in a thread, while the workers already decode. `change` alters each window
     of samples in the workers. Device and batch size are the scorer's own affair, not taken from `options`.
     """
-    source = iter(jobs)
-    line: deque[tuple[T, _Track | None]] = deque()
-    engine: _Engine | None = None
-    under_way, exhausted = 0, False
-    try:
-        while True:
-            # With no file under way there is nothing to keep busy: what is known goes out first.
-            while not exhausted and len(line) < LOOK_AHEAD and not (line and under_way == 0):
-                if engine is not None and under_way >= engine.capacity:
-                    break
-                job = next(source, None)
-                if job is None:
-                    exhausted = True
-                elif job.path is None:
-                    line.append((job.item, None))
+    with closing(Runner(spec, make_scorer, options, change)) as runner:
+        yield from runner.run(jobs)
+
+
+class Runner:
+    """`run` for several lists of jobs, one after the other: scorer and workers are kept until `close`."""
+
+    def __init__(
+        self,
+        spec: FeatureSpec,
+        make_scorer: Callable[[], ScorerLike],
+        options: EngineOptions,
+        change: Change | None = None,
+    ) -> None:
+        self._make = functools.partial(_Engine, spec, make_scorer, options, change)
+        self._engine: _Engine | None = None
+
+    def run(self, jobs: Iterable[Job[T]]) -> Generator[tuple[T, TrackRows | None], None, None]:
+        """As the function `run`; an iterator that does not come to its end stops everything."""
+        source = iter(jobs)
+        line: deque[tuple[T, _Track | None]] = deque()
+        under_way, exhausted = 0, False
+        try:
+            while True:
+                # With no file under way there is nothing to keep busy: what is known goes out first.
+                while not exhausted and len(line) < LOOK_AHEAD and not (line and under_way == 0):
+                    if self._engine is not None and under_way >= self._engine.capacity:
+                        break
+                    job = next(source, None)
+                    if job is None:
+                        exhausted = True
+                    elif job.path is None:
+                        line.append((job.item, None))
+                    else:
+                        self._engine = self._engine or self._make()
+                        line.append((job.item, self._engine.submit(job.path)))
+                        under_way += 1
+                if not line:
+                    return
+                item, track = line.popleft()
+                if track is None or self._engine is None:
+                    yield item, None
                 else:
-                    engine = engine or _Engine(spec, make_scorer, options, change)
-                    line.append((job.item, engine.submit(job.path)))
-                    under_way += 1
-            if not line:
-                return
-            item, track = line.popleft()
-            if track is None or engine is None:
-                yield item, None
-            else:
-                rows = engine.result(track)
-                under_way -= 1
-                yield item, rows
-    finally:
-        if engine is not None:
-            engine.close()
+                    rows = self._engine.result(track)
+                    under_way -= 1
+                    yield item, rows
+        finally:
+            if under_way:
+                self.close()
+
+    def close(self) -> None:
+        """Stop the machinery; may be called again, and another `run` starts it anew."""
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
 
 
 @dataclass

@@ -106,7 +106,8 @@ def plan_writer(path: Path | None) -> Iterator[Callable[[Record], Record]]:
     except OSError as error:
         if error.filename not in (None, str(path)):
             raise
-        raise PlanError(f"{path}: the plan cannot be written ({error.strerror})") from None
+        reason = f"the plan cannot be written ({error.strerror}); choose another place"
+        raise PlanError(f"{path}: {reason}") from None
 
 
 def read_plan(lines: Iterable[str], where: str) -> Iterator[Record]:

@@ -61,6 +61,11 @@ def scan(paths: Iterable[Path], options: ScanOptions | None = None) -> Iterator[
         yield from walk.start(path)
 
 
+def scan_at(path: Path, root: Path, options: ScanOptions) -> Iterator[Found]:
+    """What `scan([root])` finds at or below `path`, a place under `root`, without walking the rest."""
+    yield from _Walk(options).at(path, root)
+
+
 def read_file_list(source: BinaryIO, *, nul: bool) -> Iterator[Path]:
     """Paths from a list: a line each, or NUL-separated; any bytes but the separator may stand in a name.
 
@@ -119,6 +124,24 @@ class _Walk:
                 path, FileError("not-a-file", f"{path}: neither a regular file nor a folder; left out")
             )
         elif not self._already(path):
+            yield Found(path)
+
+    def at(self, path: Path, root: Path) -> Iterator[Found]:
+        place = root
+        for part in path.relative_to(root).parts:
+            if os.path.lexists(place / MARKER):
+                return
+            place /= part
+            linked = place.is_symlink() and not self.options.follow_symlinks
+            if linked or _hidden(part) or self._excluded(place, root):
+                return
+        try:
+            status = path.stat()
+        except OSError:
+            return
+        if stat.S_ISDIR(status.st_mode):
+            yield from self.folder(path, root, status)
+        elif stat.S_ISREG(status.st_mode) and path.suffix.lower() in self.options.suffixes:
             yield Found(path)
 
     def folder(self, folder: Path, root: Path, status: os.stat_result) -> Iterator[Found]:

@@ -15,7 +15,7 @@ from genretag import checkpoint
 from genretag.audio.payload import identify
 from genretag.errors import DecodeError, FileError, GenretagError, StoreError, TagError
 from genretag.predict.decide import DecisionRule, decide
-from genretag.predict.engine import EngineOptions, Job, TrackScores, predict
+from genretag.predict.engine import EngineOptions, Job, Predictor, TrackScores, predict
 from genretag.store import CachedScores, FileKey, KnownFile, Store
 from genretag.tagging import tags
 from genretag.tagging.genremap import GenreMap
@@ -54,19 +54,27 @@ class _Candidate:
 
 
 class Tagging:
-    """One run of `tag`: iterate over `records(found)`; afterwards `writer` tells what was written."""
+    """One run of `tag`: iterate over `records(found)`; afterwards `writer` tells what was written.
 
-    def __init__(self, options: TagOptions, store: Store) -> None:
+    With a `predictor` its checkpoint and its engine are used, and stay ready for the next run.
+    """
+
+    def __init__(self, options: TagOptions, store: Store, predictor: Predictor | None = None) -> None:
         self.options = options
         self.store = store
-        self.model_path = checkpoint.resolve(options.model)
+        self.predictor = predictor
+        self.model_path = predictor.checkpoint if predictor else checkpoint.resolve(options.model)
         self.meta = checkpoint.read_meta(self.model_path)
         self.model_hash = checkpoint.file_hash(self.model_path)
         self.writer = GenreWriter(store, "tag", self.meta.name, options.writing)
 
     def records(self, found: Iterable[Found]) -> Generator[Record, None, None]:
         """A record for every file, in the order of `found`; a file is finished when its record comes."""
-        results = predict(map(self._prepare, found), self.model_path, self.options.engine)
+        jobs = map(self._prepare, found)
+        if self.predictor is None:
+            results = predict(jobs, self.model_path, self.options.engine)
+        else:
+            results = self.predictor.predict(jobs)
         with contextlib.closing(results), self.writer:
             for candidate, track in results:
                 yield self._finish(candidate, track)

@@ -1,0 +1,1 @@
+"""What is run by hand on the sources; no part of the package."""
