@@ -41,6 +41,7 @@ class Levels:
 
     batch_size = 3
     lanes = 2
+    mixes = True
 
     def lane(self) -> AbstractContextManager[None]:
         return contextlib.nullcontext()

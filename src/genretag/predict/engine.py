@@ -43,7 +43,10 @@ WAIT_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """How to predict. None means what suits the machine; `timeout` is in seconds without progress."""
+    """How to predict. None means what suits the machine; `timeout` is in seconds without progress.
+
+    `cores` are those to decode and score on, by default all that this process may use.
+    """
 
     device: str = "auto"
     batch_size: int | None = None
@@ -51,6 +54,7 @@ class EngineOptions:
     coverage: Coverage = "fast"
     keep_windows: bool = False
     timeout: float = 120.0
+    cores: int | None = None
 
 
 @dataclass(frozen=True)
@@ -97,8 +101,8 @@ class TrackRows:
 class ScorerLike(Protocol):
     """What turns windows of samples into rows. Threads share it; each holds a `lane()` around its work.
 
-    `batch_size` windows come at once, if there are as many, in each of `lanes` threads. What `score` returns
-    must not share memory with what it got.
+    `batch_size` windows come at once, if there are as many, in each of `lanes` threads; windows of several
+    files together only where it `mixes` them. What `score` returns must not share memory with what it got.
     """
 
     @property
@@ -106,6 +110,9 @@ class ScorerLike(Protocol):
 
     @property
     def lanes(self) -> int: ...
+
+    @property
+    def mixes(self) -> bool: ...
 
     def lane(self) -> AbstractContextManager[None]: ...
 
@@ -171,8 +178,8 @@ class Predictor:
     def _make_scorer(self) -> Scorer:
         from genretag.predict.score import Scorer
 
-        checkpoint = checkpoints.load(self.checkpoint)
-        self._scorers[:] = [Scorer(checkpoint, self.options.device, self.options.batch_size)]
+        checkpoint, options = checkpoints.load(self.checkpoint), self.options
+        self._scorers[:] = [Scorer(checkpoint, options.device, options.batch_size, options.cores)]
         return self._scorers[0]
 
 
@@ -274,7 +281,7 @@ class _Engine:
         change: Change | None = None,
     ) -> None:
         self._make_scorer = make_scorer
-        workers = options.workers or min(available_cores(), MOST_WORKERS)
+        workers = options.workers or min(options.cores or available_cores(), MOST_WORKERS)
         self.capacity = FILES_PER_WORKER * max(workers, 2)
         self._pool = DecodePool(workers, settings_for(spec, options.coverage, options.timeout, change))
         self._chunks: queue.SimpleQueue[Decoded | None] = queue.SimpleQueue()
@@ -358,8 +365,10 @@ class _Engine:
         self._score(scorer)
 
     def _score(self, scorer: ScorerLike) -> None:
+        # A pass of another size may be computed in another order: a file's last bits must not depend on that.
+        enough = scorer.batch_size if scorer.mixes else 1
         with scorer.lane():
-            while (chunks := self._gather(scorer.batch_size)) and not self._closing:
+            while (chunks := self._gather(enough)) and not self._closing:
                 started = time.perf_counter()
                 if len(chunks) == 1:
                     rows = scorer.score(chunks[0].waves)
