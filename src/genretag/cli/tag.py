@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,10 @@ from genretag.cli.output import RecordPrinter, greet, report_links, report_store
 from genretag.errors import UsageError
 from genretag.tagging.plan import Existing, plan_writer
 from genretag.tagging.scan import Found, ScanOptions, read_file_list, require_any, scan
+
+if TYPE_CHECKING:
+    from genretag.predict.cluster import ClusterPredictor
+    from genretag.tagging.tag import TagOptions
 
 
 def tag(
@@ -73,6 +77,19 @@ def tag(
     device: options.Device = "auto",
     batch_size: options.BatchSize = "auto",
     workers: options.Workers = "auto",
+    engine: Annotated[
+        str,
+        typer.Option(metavar="local|ray", help="ray: analyse on all nodes of a Ray cluster."),
+    ] = "local",
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDR",
+            help="The cluster: host:port, or auto for one of this machine. Default: RAY_ADDRESS, or else Ray "
+            "is started here.",
+            show_default=False,
+        ),
+    ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -127,17 +144,32 @@ def tag(
         # A list on standard input can be read once only: its run has no total.
         return 0 if str(files_from) == "-" else sum(1 for _ in found())
 
-    with Store.open() as store:
+    with _cluster(engine, ray_address, tag_options) as predictor, Store.open() as store:
         report_store(store)
         if tag_options.write and not (json or quiet):
             greet(store)
-        tagging = Tagging(tag_options, store)
+        tagging = Tagging(tag_options, store, predictor)
         printer = RecordPrinter(as_json=json, quiet=quiet, verbose=verbose)
         with plan_writer(plan) as keep, closing(tagging.records(found())) as records:
             printer.print_all(map(keep, records), count)
         report_links(tagging.writer.links_broken)
         printer.summary(_plan_hint(plan) if plan else printer.undo_hint(tagging.writer.run_id))
     return printer.exit_code
+
+
+@contextmanager
+def _cluster(engine: str, address: str | None, tagging: TagOptions) -> Iterator[ClusterPredictor | None]:
+    """What `--engine` and `--ray-address` ask for; None for this machine alone."""
+    from genretag import checkpoint
+    from genretag.predict.cluster import ClusterPredictor
+
+    if options.one_of(engine, ("local", "ray"), "--engine") == "ray":
+        with closing(ClusterPredictor(checkpoint.resolve(tagging.model), tagging.engine, address)) as cluster:
+            yield cluster
+    elif address is not None:
+        raise UsageError("--ray-address says which cluster --engine ray means; give that too")
+    else:
+        yield None
 
 
 def _sources(paths: list[Path], files_from: Path | None, *, nul: bool) -> Callable[[], Iterator[Path]]:

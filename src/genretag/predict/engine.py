@@ -13,11 +13,11 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ from genretag.predict.pool import Decoded, DecodePool, Ended, available_cores, s
 from genretag.predict.worker import Change
 
 if TYPE_CHECKING:
+    from genretag.checkpoint import Checkpoint
     from genretag.predict.score import Scorer
 
 T = TypeVar("T")
@@ -134,12 +135,32 @@ def predict(
         yield from predictor.predict(jobs)
 
 
-class Predictor:
-    """`predict` for several lists of jobs, one after the other: model and workers are kept until `close`."""
+class PredictorLike(Protocol):
+    """What hears the files of a run: `Predictor` on this machine, `cluster.ClusterPredictor` on many."""
 
-    def __init__(self, checkpoint: Path, options: EngineOptions) -> None:
+    @property
+    def checkpoint(self) -> Path: ...
+
+    def predict(self, jobs: Iterable[Job[Any]]) -> Generator[tuple[Any, TrackScores | None], None, None]:
+        """As the function `predict`, as often as wanted."""
+        ...
+
+    def close(self) -> None:
+        """Stop everything; may be called again."""
+        ...
+
+
+class Predictor:
+    """`predict` for several lists of jobs, one after the other: model and workers are kept until `close`.
+
+    `loaded` is what is in the file `checkpoint`, where that was read elsewhere.
+    """
+
+    def __init__(self, checkpoint: Path, options: EngineOptions, loaded: Checkpoint | None = None) -> None:
         self.checkpoint = checkpoint
         self.options = options
+        self._loaded = loaded
+        self._lock = threading.Lock()
         self._runner: Runner | None = None
         self._scorers: list[Scorer] = []
 
@@ -152,18 +173,30 @@ class Predictor:
             yield job.item, None
         else:
             return
-        if self._runner is None:
-            spec = checkpoints.read_meta(self.checkpoint).features
-            self._runner = Runner(spec, self._make_scorer, self.options)
-        with closing(self._runner.run(itertools.chain([job], source))) as answers:
+        with closing(self._started().run(itertools.chain([job], source))) as answers:
             for item, heard in answers:
                 yield item, None if heard is None else self._scores_of(heard)
+
+    def score(self, paths: Sequence[Path]) -> list[TrackScores]:
+        """Score some files; several threads may ask at once, and share workers and model.
+
+        All of the files are under way at once. Raises as the function `predict` does.
+        """
+        with self._lock:
+            runner = self._started()
+        return [self._scores_of(heard) for heard in runner.hear(paths)]
 
     def close(self) -> None:
         """Stop the workers and let go of the model; may be called again, and `predict` starts anew."""
         if self._runner is not None:
             self._runner.close()
         self._scorers.clear()
+
+    def _started(self) -> Runner:
+        if self._runner is None:
+            meta = self._loaded.meta if self._loaded else checkpoints.read_meta(self.checkpoint)
+            self._runner = Runner(meta.features, self._make_scorer, self.options)
+        return self._runner
 
     def _scores_of(self, heard: TrackRows) -> TrackScores:
         if heard.error is not None:
@@ -178,7 +211,7 @@ class Predictor:
     def _make_scorer(self) -> Scorer:
         from genretag.predict.score import Scorer
 
-        checkpoint, options = checkpoints.load(self.checkpoint), self.options
+        checkpoint, options = self._loaded or checkpoints.load(self.checkpoint), self.options
         self._scorers[:] = [Scorer(checkpoint, options.device, options.batch_size, options.cores)]
         return self._scorers[0]
 
@@ -211,7 +244,15 @@ class Runner:
         change: Change | None = None,
     ) -> None:
         self._make = functools.partial(_Engine, spec, make_scorer, options, change)
+        self._lock = threading.Lock()
         self._engine: _Engine | None = None
+
+    def hear(self, paths: Sequence[Path]) -> list[TrackRows]:
+        """The rows of some files, all of them under way at once; for any number of threads."""
+        with self._lock:
+            engine = self._engine = self._engine or self._make()
+        tracks = [engine.submit(path) for path in paths]
+        return [engine.result(track) for track in tracks]
 
     def run(self, jobs: Iterable[Job[T]]) -> Generator[tuple[T, TrackRows | None], None, None]:
         """As the function `run`; an iterator that does not come to its end stops everything."""

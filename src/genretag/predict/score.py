@@ -36,9 +36,7 @@ class TorchScorer(ABC):
     not there.
     """
 
-    def __init__(
-        self, device: str = "auto", batch_size: int | None = None, cores: int | None = None
-    ) -> None:
+    def __init__(self, device: str = "auto", batch_size: int | None = None, cores: int | None = None) -> None:
         self.device = find_device(device)
         self._cores = cores or available_cores()
         self.batch_size = batch_size or (CPU_BATCH if self.device.type == "cpu" else GPU_BATCH)

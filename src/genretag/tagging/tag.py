@@ -15,7 +15,7 @@ from genretag import checkpoint
 from genretag.audio.payload import identify
 from genretag.errors import DecodeError, FileError, GenretagError, StoreError, TagError
 from genretag.predict.decide import DecisionRule, decide
-from genretag.predict.engine import EngineOptions, Job, Predictor, TrackScores, predict
+from genretag.predict.engine import EngineOptions, Job, PredictorLike, TrackScores, predict
 from genretag.store import CachedScores, FileKey, KnownFile, Store
 from genretag.tagging import tags
 from genretag.tagging.genremap import GenreMap
@@ -59,7 +59,7 @@ class Tagging:
     With a `predictor` its checkpoint and its engine are used, and stay ready for the next run.
     """
 
-    def __init__(self, options: TagOptions, store: Store, predictor: Predictor | None = None) -> None:
+    def __init__(self, options: TagOptions, store: Store, predictor: PredictorLike | None = None) -> None:
         self.options = options
         self.store = store
         self.predictor = predictor
