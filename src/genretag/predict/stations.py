@@ -12,9 +12,12 @@ import contextlib
 import logging
 import os
 import platform
+import signal
+import socket
+import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,7 @@ BATCH = 8  # files of one call: enough that a call costs little beside them
 LOSSES = 3  # actors lost over a file, over the last one alone, after which it is not tried again
 STARTS = 3  # times that no actor could start anywhere, which mean that none can
 START_SECONDS = 600.0  # for which nobody may be at work; clusters grow slowly
+KNOCK_SECONDS = 5.0  # in which the head of a cluster must take a connection
 LOOK_SECONDS = 5.0  # between looks for nodes that came or went
 STORE_BYTES = 80 << 20  # of Ray's shared memory where Ray is started here: only numbers travel
 # What a node says of a file that the machine of the command could read.
@@ -307,14 +311,36 @@ def _connect(address: str | None) -> tuple[Any, bool]:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     address = address or os.environ.get("RAY_ADDRESS") or None
     try:
-        if address is None:
-            ray.init("local", include_dashboard=False, object_store_memory=STORE_BYTES, **quiet)
-        else:
-            ray.init(address, **quiet)
+        with _own_ending():
+            if address is None:
+                ray.init("local", include_dashboard=False, object_store_memory=STORE_BYTES, **quiet)
+            else:
+                _knock(address)
+                ray.init(address, **quiet)
     except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
         where = f"--ray-address {address}" if address else "--engine ray"
         raise EngineError(f"{where}: no Ray cluster answers ({_first_line(error)})") from error
     return ray, True
+
+
+def _knock(address: str) -> None:
+    """OSError where nobody listens: Ray itself would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()
+
+
+@contextlib.contextmanager
+def _own_ending() -> Iterator[None]:
+    """Keep what this process does on SIGTERM, for which Ray has ideas of its own."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _divided(cores: int, parts: int) -> list[int]:
