@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from genretag.audio.remote import RemotePath, place, require_storage
 from genretag.cli import options
 from genretag.cli.output import RecordPrinter, greet, report_links, report_store
 from genretag.errors import UsageError
@@ -24,7 +25,13 @@ if TYPE_CHECKING:
 
 def tag(
     paths: Annotated[
-        list[Path] | None, typer.Argument(metavar="PATH", help="Files and folders.", show_default=False)
+        list[Path] | None,
+        typer.Argument(
+            metavar="PATH",
+            help="Files and folders; with --dry-run or --plan also addresses such as s3://bucket/music.",
+            parser=place,
+            show_default=False,
+        ),
     ] = None,
     *,
     model: Annotated[str, typer.Option(metavar="NAME|FILE", help="See `genretag models`.")] = "auto",
@@ -134,7 +141,10 @@ def tag(
         use_cache=not no_cache,
     )
     sources = _sources(paths or [], files_from, nul=nul)
+    require_storage(paths or [])
     require_any(paths or [])
+    if tag_options.write:
+        _refuse_remote(paths or [])
     scan_options = ScanOptions(tuple(exclude or ()), follow_symlinks)
 
     def found() -> Iterator[Found]:
@@ -155,6 +165,15 @@ def tag(
         report_links(tagging.writer.links_broken)
         printer.summary(_plan_hint(plan) if plan else printer.undo_hint(tagging.writer.run_id))
     return printer.exit_code
+
+
+def _refuse_remote(paths: list[Path]) -> None:
+    """UsageError where a file would have to be written that no file system holds."""
+    if remote := next((path for path in paths if isinstance(path, RemotePath)), None):
+        raise UsageError(
+            f"{remote}: remote storage is read, never written; add --plan FILE or --dry-run, and carry "
+            "the plan out where the files are mounted"
+        )
 
 
 @contextmanager

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from genretag import checkpoint
 from genretag.audio.payload import identify
+from genretag.audio.remote import RemotePath
 from genretag.errors import DecodeError, FileError, GenretagError, StoreError, TagError
 from genretag.predict.decide import DecisionRule, decide
 from genretag.predict.engine import EngineOptions, Job, PredictorLike, TrackScores, predict
 from genretag.store import CachedScores, FileKey, KnownFile, Store
 from genretag.tagging import tags
 from genretag.tagging.genremap import GenreMap
+from genretag.tagging.lookahead import looked_ahead
 from genretag.tagging.plan import Existing, Record, merge
 from genretag.tagging.scan import Found
 from genretag.tagging.writer import GenreWriter, WriteOptions
@@ -70,7 +72,7 @@ class Tagging:
 
     def records(self, found: Iterable[Found]) -> Generator[Record, None, None]:
         """A record for every file, in the order of `found`; a file is finished when its record comes."""
-        jobs = map(self._prepare, found)
+        jobs = map(self._prepare, looked_ahead(found, self._look))
         if self.predictor is None:
             results = predict(jobs, self.model_path, self.options.engine)
         else:
@@ -81,9 +83,8 @@ class Tagging:
 
     # Before the model
 
-    def _prepare(self, found: Found) -> Job[_Candidate]:
+    def _prepare(self, candidate: _Candidate) -> Job[_Candidate]:
         """A job; with a path only where the genres are wanted and the scores are not known."""
-        candidate = self._look(found)
         known = candidate.known
         if candidate.error or known is None:
             return Job(candidate, None)
@@ -142,7 +143,7 @@ class Tagging:
             base = replace(base, seconds=track.seconds)
             error = track.error
         if error or known is None:
-            if track is not None and known is not None and error and error.code in _LASTING:
+            if track is not None and known is not None and error and _is_lasting(error, candidate.path):
                 self.store.remember_failure(_state(candidate.key, known), error)
             return replace(base, error=error)
         if candidate.kept:
@@ -183,6 +184,11 @@ class Tagging:
 
     def _written(self, record: Record, candidate: _Candidate, known: KnownFile) -> Record:
         assert candidate.key is not None
+        if isinstance(record.path, RemotePath):
+            reason = (
+                "remote storage is read, never written; make a plan, and apply it where the files are mounted"
+            )
+            return replace(record, status="failed", error=FileError("read-only", f"{record.path}: {reason}"))
         note = provenance(record) if self.options.writing.provenance else None
         try:
             changed = self.writer.write(record.path, candidate.key, known, record.genres, note)
@@ -208,8 +214,15 @@ def _read(path: Path) -> KnownFile:
     try:
         state = tags.read(path)
     except TagError as error:
+        if error.code == "unreadable":  # the disk or the network, and not what is in the file
+            raise DecodeError(str(error), code=error.code) from error
         return KnownFile(audio_id, "", False, (), FileError.of(error))
     return KnownFile(audio_id, state.format, state.taggable, state.genres)
+
+
+def _is_lasting(error: FileError, path: Path) -> bool:
+    # What took too long may have waited for the network.
+    return error.code in _LASTING and not (error.code == "timeout" and isinstance(path, RemotePath))
 
 
 def _state(key: FileKey | None, known: KnownFile) -> str:

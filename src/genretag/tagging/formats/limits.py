@@ -19,8 +19,9 @@ class TagReader(io.BufferedReader):
     """A file open for reading its tags; TagError `too-large` before these fill the memory or never end."""
 
     def __init__(self, raw: io.RawIOBase) -> None:
+        self._length = raw.seek(0, os.SEEK_END)
+        raw.seek(0)
         super().__init__(raw)
-        self._length = os.fstat(raw.fileno()).st_size
         self._bytes = self._reads = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
