@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from genretag import __version__
 from genretag.errors import FileError, StoreError
+from genretag.mounts import require_local
 
 FILE_NAME = "genretag.sqlite3"
 SCHEMA_VERSION = 1
@@ -143,23 +144,20 @@ class Store:
         """Open the store in `folder` (default: `home()`), made where it is missing.
 
         A damaged database is moved aside, never deleted, and `warning` says so. Raises StoreError where the
-        folder cannot be used or the database was made by a newer genretag.
+        folder cannot be used or lies on a network file system, or the database was made by a newer genretag.
         """
         folder = (folder or home()).absolute()
         path = folder / FILE_NAME
+        require_local(folder)
         try:
             _make_folder(folder)
             # Two processes must not both move a damaged database: the second would move the new one.
             with filelock.FileLock(folder / "open.lock", timeout=BUSY_SECONDS):
                 connection, warning = _open_or_replace(path)
-        except OSError as error:
-            reason = error.strerror or str(error)
+        except (OSError, sqlite3.Error) as error:
+            reason = getattr(error, "strerror", None) or error
             raise StoreError(
                 f"{path}: cannot be opened ({reason}); set GENRETAG_HOME to a folder you can write"
-            ) from error
-        except sqlite3.Error as error:
-            raise StoreError(
-                f"{path}: cannot be opened ({error}); set GENRETAG_HOME to a folder you can write"
             ) from error
         return cls(folder, connection, warning)
 

@@ -27,7 +27,8 @@ from genretag import checkpoint as checkpoints
 from genretag.audio.decode import one_line
 from genretag.checkpoint import Checkpoint
 from genretag.errors import EngineError, FileError
-from genretag.predict.engine import FILES_PER_WORKER, MOST_WORKERS, EngineOptions, Predictor, TrackScores
+from genretag.predict.engine import EngineOptions, Predictor, TrackScores
+from genretag.predict.machine import FILES_PER_WORKER, MOST_WORKERS
 
 BATCH = 8  # files of one call: enough that a call costs little beside them
 LOSSES = 3  # actors lost over a file, over the last one alone, after which it is not tried again
