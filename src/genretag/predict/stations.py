@@ -28,7 +28,7 @@ from genretag.audio.decode import one_line
 from genretag.checkpoint import Checkpoint
 from genretag.errors import EngineError, FileError
 from genretag.predict.engine import EngineOptions, Predictor, TrackScores
-from genretag.predict.machine import FILES_PER_WORKER, MOST_WORKERS
+from genretag.predict.machine import MOST_WORKERS
 
 BATCH = 8  # files of one call: enough that a call costs little beside them
 LOSSES = 3  # actors lost over a file, over the last one alone, after which it is not tried again
@@ -59,6 +59,11 @@ class _Share:
     cores: int
     gpu: bool
 
+    @property
+    def most(self) -> int:
+        """Files to have under way there: short ones must last until the next call comes."""
+        return BATCH * (max(self.cores, 2) + 2)
+
 
 @dataclass(eq=False)
 class _Station:
@@ -75,13 +80,8 @@ class _Station:
         return sum(map(len, self.calls.values()))
 
     @property
-    def most(self) -> int:
-        """Files to have under way there: what its workers want, and a call on its way."""
-        return FILES_PER_WORKER * max(self.share.cores, 2) + BATCH
-
-    @property
     def open(self) -> bool:
-        return self.host is not None and not self.alone and self.load < self.most
+        return self.host is not None and not self.alone and self.load < self.share.most
 
 
 class Hearer:
@@ -132,12 +132,13 @@ class Stations:
     @property
     def capacity(self) -> int:
         """Files that can be under way at once."""
-        return sum(station.most for station in self._stations)
+        return sum(station.share.most for station in self._stations)
 
     def add(self, path: Path) -> File:
         """Hear this file after those added before it; its `result` comes in a later call of `work`."""
         file = File(path)
         self._waiting.append(file)
+        self._send_out(more=True)
         return file
 
     def work(self, *, more: bool, patience: float) -> None:
@@ -217,7 +218,7 @@ class Stations:
             .options(
                 num_cpus=share.cores,
                 num_gpus=int(share.gpu),
-                max_concurrency=FILES_PER_WORKER * max(share.cores, 2),
+                max_concurrency=share.most,
                 max_restarts=0,
                 scheduling_strategy=NodeAffinitySchedulingStrategy(share.node, soft=False),
             )
@@ -236,7 +237,7 @@ class Stations:
                 return
             count = min(BATCH, -(-len(self._waiting) // len(stations)))
             files = [self._waiting.popleft() for _ in range(count)]
-            self._send(min(stations, key=lambda station: station.load / station.most), files)
+            self._send(min(stations, key=lambda station: station.load / station.share.most), files)
         self._free()
 
     def _free(self) -> list[_Station]:
