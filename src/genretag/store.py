@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from genretag import __version__
 from genretag.database import BUSY_SECONDS, FILE_NAME, is_damage, make_folder, open_or_replace, suspicion
 from genretag.errors import FileError, StoreError
+from genretag.mounts import require_local
 
 FLUSH_ROWS = 500
 FLUSH_SECONDS = 1.0
@@ -98,10 +99,11 @@ class Store:
         """Open the store in `folder` (default: `home()`), made where it is missing.
 
         A damaged database is moved aside, never deleted, and `warning` says so. Raises StoreError where the
-        folder cannot be used or the database was made by a newer genretag.
+        folder cannot be used or lies on a network file system, or the database was made by a newer genretag.
         """
         folder = (folder or home()).absolute()
         path = folder / FILE_NAME
+        require_local(folder)
         try:
             make_folder(folder)
             # Two processes must not both move a damaged database: the second would move the new one.

@@ -19,7 +19,8 @@ import pytest
 from genretag import checkpoint as checkpoints
 from genretag.errors import CheckpointError, DeviceError
 from genretag.labels import LabelSet
-from genretag.predict.engine import LOOK_AHEAD, EngineOptions, Job, TrackScores, _Engine, predict
+from genretag.predict.engine import LOOK_AHEAD, EngineOptions, Job, TrackScores, predict
+from genretag.predict.machine import Engine
 from sounds import FIXTURES, make_sound
 
 
@@ -201,7 +202,7 @@ def test_the_work_goes_on_while_nobody_asks(small: Path, music: list[Path]) -> N
     from genretag.predict.score import Scorer
 
     checkpoint = checkpoints.load(small)
-    engine = _Engine(checkpoint.meta.features, lambda: Scorer(checkpoint), EngineOptions(workers=1))
+    engine = Engine(checkpoint.meta.features, lambda: Scorer(checkpoint), EngineOptions(workers=1))
     tracks = [engine.submit(path) for path in music]
     end = time.monotonic() + 60
     while not all(track.done for track in tracks) and time.monotonic() < end:

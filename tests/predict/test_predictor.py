@@ -37,6 +37,23 @@ def test_a_second_list_finds_the_engine_of_the_first(songs: list[Path]) -> None:
             np.testing.assert_allclose(found.scores, wanted, atol=1e-6)
 
 
+@pytest.mark.parametrize("model", ["auto", "vgg-mtt"])
+def test_the_scores_of_a_file_are_the_same_bits_whatever_is_scored_beside_it(
+    model: str, tmp_path: Path
+) -> None:
+    # Up to eight windows of a file go together: five leave one for a pass of its own.
+    lengths = (2, 4, 7, 13, 31, 1, 3, 16)
+    paths = [make_sound(tmp_path / f"{n}.flac", seconds, seed=n) for n, seconds in enumerate(lengths)]
+
+    def scores(jobs: list[Path], workers: int) -> list[bytes]:
+        options = EngineOptions(device="cpu", workers=workers, coverage="full")
+        answers = predict([Job(None, path) for path in jobs], checkpoint.resolve(model), options)
+        return [track.scores.tobytes() for _, track in answers]
+
+    alone = [scores([path], 1)[0] for path in paths]
+    assert scores(paths * 6, 4) == alone * 6
+
+
 def test_a_list_left_early_stops_the_engine_and_the_next_starts_another(songs: list[Path]) -> None:
     with closing(Predictor(MODEL, OPTIONS)) as predictor:
         answers = predictor.predict([Job(song, song) for song in songs])

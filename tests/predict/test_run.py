@@ -27,7 +27,8 @@ from genretag.audio.statistics import statistics
 from genretag.errors import CheckpointError
 from genretag.labels import LabelSet
 from genretag.models.registry import build, load_model, preset
-from genretag.predict.engine import EngineOptions, Job, TrackRows, predict, run
+from genretag.predict.engine import EngineOptions, Job, predict, run
+from genretag.predict.machine import TrackRows
 from genretag.predict.score import Scorer
 from genretag.training.variants import Variant
 from sounds import make_sound
@@ -41,6 +42,7 @@ class Levels:
 
     batch_size = 3
     lanes = 2
+    mixes = True
 
     def lane(self) -> AbstractContextManager[None]:
         return contextlib.nullcontext()

@@ -20,6 +20,7 @@ import soxr
 from numpy.typing import NDArray
 
 from genretag.audio.features import FeatureSpec
+from genretag.audio.remote import RangeReader, RemotePath
 from genretag.audio.sources import AvSource, Samples, SoundfileSource, Source, SourceError
 from genretag.audio.windows import Coverage, full_count, window_starts, windows_wanted
 from genretag.errors import DecodeError
@@ -77,7 +78,7 @@ def decode(
     longest = min(LONGEST, ALWAYS_HEARD + size / THINNEST)
     peak = 0.0
     try:
-        with contextlib.closing(_open(path)) as source:
+        with _at_hand(path) as sound, contextlib.closing(_open(path, sound)) as source:
             track = _Track(source, spec, chunk_windows, longest, progress)
             for chunk in track.chunks(coverage):
                 peak = max(peak, float(np.abs(chunk.waves).max()))
@@ -295,7 +296,8 @@ def _require_readable(path: Path) -> int:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             raise DecodeError(f"{one_line(path)}: not a regular file", code="unreadable")
-        os.close(os.open(path, os.O_RDONLY))
+        if not isinstance(path, RemotePath):
+            os.close(os.open(path, os.O_RDONLY))
     except (FileNotFoundError, NotADirectoryError):
         raise DecodeError(f"{one_line(path)}: no such file", code="missing") from None
     except (OSError, ValueError) as error:
@@ -306,14 +308,33 @@ def _require_readable(path: Path) -> int:
     return status.st_size
 
 
-def _open(path: Path) -> Source:
+@contextlib.contextmanager
+def _at_hand(path: Path) -> Iterator[Path | RangeReader]:
+    """What the decoders open; where a remote file could not be read, that is what is wrong with it."""
+    if not isinstance(path, RemotePath):
+        yield path
+        return
+    with path.ranges() as reader:
+        try:
+            yield reader
+        except DecodeError:
+            if reader.failure is None:
+                raise
+        if reader.failure is not None:
+            reason = reader.failure.strerror or reader.failure
+            raise DecodeError(f"{one_line(path)}: cannot be read ({reason})", code="unreadable") from None
+
+
+def _open(path: Path, sound: Path | RangeReader) -> Source:
     """The first decoder that can make something of the file."""
     recognised = False
     for decoder in (AvSource, SoundfileSource):
         try:
-            return decoder(path)
+            return decoder(sound)
         except SourceError as error:
             recognised = recognised or error.recognised
+            if isinstance(sound, RangeReader) and sound.failure is not None:
+                break
     if recognised:
         raise DecodeError(f"{one_line(path)}: damaged, nothing in it can be decoded", code="decode-failed")
     raise DecodeError(f"{one_line(path)}: holds no sound of a known format", code="not-audio")

@@ -21,6 +21,7 @@ from typing import BinaryIO
 
 from genretag.audio import ogg
 from genretag.audio.ogg import OddLayoutError
+from genretag.audio.remote import RemotePath
 from genretag.errors import DecodeError
 
 BLOCK = 1 << 20
@@ -99,6 +100,8 @@ def open_regular(path: Path) -> io.BufferedReader:
 
     Raises OSError; DecodeError (`unreadable`) where it is no regular file.
     """
+    if isinstance(path, RemotePath):
+        return io.BufferedReader(path.ranges())
     if stat.S_ISREG(os.stat(path).st_mode):
         # Something else may have taken the name since.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))

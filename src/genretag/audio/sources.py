@@ -14,6 +14,8 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from genretag.audio.remote import RangeReader
+
 Samples = NDArray[np.float32]
 
 BLOCK = 8192  # samples of one block; a codec's own frames are smaller than what is worth a round of Python
@@ -62,9 +64,8 @@ class Source(Protocol):
 class AvSource:
     """A file through PyAV (ffmpeg). Positions count from the first sample of a decode from the start."""
 
-    def __init__(self, path: Path) -> None:
-        # "file:" and the whitelist keep names and playlists from being taken for addresses.
-        self._url = f"file:{os.path.abspath(path)}"
+    def __init__(self, sound: Path | RangeReader) -> None:
+        self._sound = sound
         self._open()
         try:
             self._fresh: Iterator[Any] | None = self._frames()
@@ -93,10 +94,18 @@ class AvSource:
         self._container.close()
 
     def _open(self) -> None:
+        # "file:" and the whitelist keep names and playlists from being taken for addresses; what is not read
+        # from a file has nothing to fetch from one either.
+        where: str | RangeReader
+        if isinstance(self._sound, RangeReader):
+            where, allowed = self._sound, "none"
+            self._sound.seek(0)
+        else:
+            where, allowed = f"file:{os.path.abspath(self._sound)}", "file"
         try:
             # What is wrong with a file comes as any of many exceptions (a text file: PermissionError).
             self._container = av.open(
-                self._url, metadata_errors="replace", options={"protocol_whitelist": "file"}
+                where, metadata_errors="replace", options={"protocol_whitelist": allowed}
             )
         except MemoryError:
             raise
@@ -160,12 +169,13 @@ class AvSource:
 class SoundfileSource:
     """A file through libsndfile: what ffmpeg cannot open."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, sound: Path | RangeReader) -> None:
         import soundfile  # rarely needed, and its library is slow to load
 
         try:
             # Bytes, because a name need not be valid in any encoding.
-            self._file = soundfile.SoundFile(os.fsencode(path))
+            where = sound if isinstance(sound, RangeReader) else os.fsencode(sound)
+            self._file = soundfile.SoundFile(where)
         except (soundfile.SoundFileError, OSError, ValueError, TypeError) as error:
             raise SourceError(str(error), recognised=False) from None
         self._broken = soundfile.SoundFileError

@@ -26,6 +26,13 @@ def apply(
             "that name their recording anywhere, others below the working folder.",
         ),
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K/N",
+            help="Carry out only part K of N: on N machines with the same plan, each with another K.",
+        ),
+    ] = None,
     separator: options.Separator = None,
     id3: options.Id3 = "keep",
     preserve_mtime: options.PreserveMtime = False,
@@ -41,25 +48,31 @@ def apply(
     somebody else is safest with --under: it then cannot reach any other file.
 
     Example: genretag apply plan.jsonl
+
+    Example: genretag apply --shard 2/8 plan.jsonl
     """
     from genretag.errors import PlanError, UsageError
     from genretag.store import Store
     from genretag.tagging.apply import Applying
     from genretag.tagging.plan import read_plan
+    from genretag.tagging.shard import Shard
 
     options.readable_source(plan)
     for folder in under or ():
         if not folder.is_dir():
             raise UsageError(f"--under {folder}: no such folder")
+    part = None if shard is None else Shard.parse(shard)
     writing = options.writing_options(separator, id3, preserve_mtime, provenance, in_place)
     # Read whole before anything is written: a line that cannot be understood stops the plan, not half of it.
     try:
-        records = list(read_plan(_lines(plan), "<stdin>" if str(plan) == "-" else str(plan)))
+        lines = read_plan(_lines(plan), "<stdin>" if str(plan) == "-" else str(plan))
+        records = [record for record in lines if part is None or part.holds(record.path)]
     except OSError as error:
         raise PlanError(f"{plan}: cannot be read ({error.strerror}); check the disk") from error
     with Store.open() as store:
         report_store(store)
-        applying = Applying(records, writing, store, under or ())
+        command = "apply" if part is None else f"apply --shard {part}"
+        applying = Applying(records, writing, store, under or (), command=command)
         printer = RecordPrinter(as_json=json, quiet=quiet, verbose=verbose)
         with interruptible(printer.statuses), closing(applying.records()) as answers:
             printer.print_all(answers, lambda: len(applying.plan))

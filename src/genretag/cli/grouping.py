@@ -17,7 +17,7 @@ HEADINGS = {
         *("dry_run", "plan", "separator", "id3", "preserve_mtime", "provenance", "in_place"),
         *("min_tracks", "absolute"),
     ),
-    "Speed": ("device", "batch_size", "workers", "no_cache", "precision"),
+    "Speed": ("device", "batch_size", "workers", "engine", "ray_address", "no_cache", "precision"),
     "Output": ("json", "quiet", "verbose", "help"),
 }
 # Fewer options than this are found without headings.

@@ -5,12 +5,13 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+from genretag.audio.remote import RemotePath, place, require_storage
 from genretag.cli import options
 from genretag.cli.interrupted import interruptible
 from genretag.cli.output import RecordPrinter, greet, report_links, report_outliers, report_store
@@ -20,11 +21,19 @@ from genretag.tagging.scan import Found, ScanOptions, read_file_list, require_an
 
 if TYPE_CHECKING:
     from genretag.places import Place
+    from genretag.predict.cluster import ClusterPredictor
+    from genretag.tagging.tag import TagOptions
 
 
 def tag(
     paths: Annotated[
-        list[Path] | None, typer.Argument(metavar="PATH", help="Files and folders.", show_default=False)
+        list[Path] | None,
+        typer.Argument(
+            metavar="PATH",
+            help="Files and folders; with --dry-run or --plan also addresses such as s3://bucket/music.",
+            parser=place,
+            show_default=False,
+        ),
     ] = None,
     *,
     model: Annotated[str, typer.Option(metavar="NAME|FILE", help="See `genretag models`.")] = "auto",
@@ -85,6 +94,19 @@ def tag(
     device: options.Device = "auto",
     batch_size: options.BatchSize = "auto",
     workers: options.Workers = "auto",
+    engine: Annotated[
+        str,
+        typer.Option(metavar="local|ray", help="ray: analyse on all nodes of a Ray cluster."),
+    ] = "local",
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDR",
+            help="The cluster: host:port, or auto for one of this machine. Default: RAY_ADDRESS, or else Ray "
+            "is started here.",
+            show_default=False,
+        ),
+    ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -131,7 +153,10 @@ def tag(
         by=options.one_of(by, get_args(By), "--by"),
     )
     sources = _sources(paths or [], files_from, nul=nul)
+    require_storage(paths or [])
     require_any(paths or [])
+    if tag_options.write:
+        _refuse_remote(paths or [])
     scan_options = ScanOptions(tuple(exclude or ()), follow_symlinks)
 
     def found() -> Iterator[Found]:
@@ -141,12 +166,12 @@ def tag(
         # A list on standard input can be read once only: its run has no total.
         return 0 if str(files_from) == "-" else sum(1 for _ in found())
 
-    with Store.open() as store:
+    with _cluster(engine, ray_address, tag_options) as predictor, Store.open() as store:
         report_store(store)
         if tag_options.write and not (json or quiet):
             greet(store)
         places = _places(paths or [], files_from, nul=nul) if tag_options.write else ()
-        tagging = Tagging(tag_options, store, places)
+        tagging = Tagging(tag_options, store, places, predictor)
         printer = RecordPrinter(as_json=json, quiet=quiet, verbose=verbose)
         with (
             interruptible(printer.statuses),
@@ -159,6 +184,30 @@ def tag(
             report_outliers(tagging.albums.outliers)
         printer.summary(_plan_hint(plan) if plan else printer.undo_hint(tagging.writer.run_id))
     return printer.exit_code
+
+
+def _refuse_remote(paths: list[Path]) -> None:
+    """UsageError where a file would have to be written that no file system holds."""
+    if remote := next((path for path in paths if isinstance(path, RemotePath)), None):
+        raise UsageError(
+            f"{remote}: remote storage is read, never written; add --plan FILE or --dry-run, and carry "
+            "the plan out where the files are mounted"
+        )
+
+
+@contextmanager
+def _cluster(engine: str, address: str | None, tagging: TagOptions) -> Iterator[ClusterPredictor | None]:
+    """What `--engine` and `--ray-address` ask for; None for this machine alone."""
+    from genretag import checkpoint
+    from genretag.predict.cluster import ClusterPredictor
+
+    if options.one_of(engine, ("local", "ray"), "--engine") == "ray":
+        with closing(ClusterPredictor(checkpoint.resolve(tagging.model), tagging.engine, address)) as cluster:
+            yield cluster
+    elif address is not None:
+        raise UsageError("--ray-address says which cluster --engine ray means; give that too")
+    else:
+        yield None
 
 
 def _sources(paths: list[Path], files_from: Path | None, *, nul: bool) -> Callable[[], Iterator[Path]]:

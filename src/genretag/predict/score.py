@@ -32,11 +32,13 @@ class TorchScorer(ABC):
     """Windows through torch modules, in batches. Threads may share it; each holds a `lane()` around its work.
 
     `batch_size` is the most windows of one pass (None: what suits the device). It halves when the device runs
-    out of memory. DeviceError where the device is not there.
+    out of memory. On a CPU it takes `cores`, by default all that there are. DeviceError where the device is
+    not there.
     """
 
-    def __init__(self, device: str = "auto", batch_size: int | None = None) -> None:
+    def __init__(self, device: str = "auto", batch_size: int | None = None, cores: int | None = None) -> None:
         self.device = find_device(device)
+        self._cores = cores or available_cores()
         self.batch_size = batch_size or (CPU_BATCH if self.device.type == "cpu" else GPU_BATCH)
         if self.device.type == "cpu":
             # A fifth of the time for musicnn: its layers would fetch megabytes anew with every window.
@@ -55,8 +57,16 @@ class TorchScorer(ABC):
     def lanes(self) -> int:
         """Threads that are worth scoring with."""
         if self.device.type == "cpu":
-            return available_cores()
+            return self._cores
         return CUDA_LANES if self.device.type == "cuda" else 1
+
+    @property
+    def mixes(self) -> bool:
+        """Whether windows of several files go through together: a GPU wants many at once, a CPU does not.
+
+        On a CPU the scores of a file are then the same bits whatever is scored beside it.
+        """
+        return self.device.type != "cpu"
 
     @contextlib.contextmanager
     def lane(self) -> Iterator[None]:
@@ -129,8 +139,14 @@ class Scorer(TorchScorer):
     what its head takes. `track` and `windows` make scores of the rows of one track.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: str = "auto", batch_size: int | None = None) -> None:
-        super().__init__(device, batch_size)
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: str = "auto",
+        batch_size: int | None = None,
+        cores: int | None = None,
+    ) -> None:
+        super().__init__(device, batch_size, cores)
         meta = checkpoint.meta
         self.labels = meta.labels
         self._temperature = meta.temperature

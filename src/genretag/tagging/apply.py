@@ -23,18 +23,24 @@ class Applying:
 
     A plan may come from anyone. With `under`, only files below these folders are touched, wherever links
     lead. Without, a line that names the recording is carried out where its file holds that recording, and a
-    line that does not is carried out only below the working folder.
+    line that does not is carried out only below the working folder. The history calls the run `command`.
     """
 
     def __init__(
-        self, plan: Iterable[Record], options: WriteOptions, store: Store, under: Sequence[Path] = ()
+        self,
+        plan: Iterable[Record],
+        options: WriteOptions,
+        store: Store,
+        under: Sequence[Path] = (),
+        *,
+        command: str = "apply",
     ) -> None:
         self.options = options
         self.plan = [record for record in plan if record.genres and record.status in ("planned", "unsure")]
         self._named = bool(under)
         self._roots = [Path(os.path.realpath(folder)) for folder in under or (Path(),)]
         places = places_listed(find_path(record.path) for record in self.plan)
-        self.writer = GenreWriter(store, "apply", None, options, places)
+        self.writer = GenreWriter(store, command, None, options, places)
 
     def records(self) -> Generator[Record, None, None]:
         """A record for every line that asks for genres (planned, or unsure and filled in by hand).

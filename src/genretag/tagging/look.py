@@ -54,5 +54,7 @@ def _read(path: Path) -> KnownFile:
     try:
         state = tags.read(path)
     except TagError as error:
+        if error.code == "unreadable":  # the disk or the network, and not what is in the file
+            raise DecodeError(str(error), code=error.code) from error
         return KnownFile(audio_id, "", False, (), FileError.of(error))
     return KnownFile(audio_id, state.format, state.taggable, state.genres)

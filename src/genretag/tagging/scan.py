@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from genretag.audio.remote import RemotePath, place
 from genretag.errors import FileError, ScanError, UsageError
 
 # What a folder is searched for; a file named on the command line is tried whatever its suffix.
@@ -86,7 +87,7 @@ def read_file_list(source: BinaryIO, *, nul: bool) -> Iterator[Path]:
 
 def require_any(paths: list[Path]) -> None:
     """Refuse to start when none of the named paths exists."""
-    if paths and not any(os.path.lexists(path) for path in paths):
+    if paths and not any(isinstance(path, RemotePath) or os.path.lexists(path) for path in paths):
         names = ", ".join(str(path) for path in paths[:3])
         raise ScanError(f"{names}: no such file or folder; check the spelling")
 
@@ -95,7 +96,7 @@ def _paths(names: list[bytes], nul: bool) -> Iterator[Path]:
     for name in names:
         name = name if nul else name.removesuffix(b"\r")
         if name:
-            yield Path(os.fsdecode(name))
+            yield place(os.fsdecode(name))
 
 
 class _Walk:
@@ -108,6 +109,9 @@ class _Walk:
         self.met: set[int] = set()
 
     def start(self, path: Path) -> Iterator[Found]:
+        if isinstance(path, RemotePath):
+            yield from self.remote(path)
+            return
         try:
             status = path.stat()
         except OSError as error:
@@ -125,6 +129,30 @@ class _Walk:
             )
         elif not self._already(path):
             yield Found(path)
+
+    def remote(self, root: RemotePath) -> Iterator[Found]:
+        """As `folder`, of a folder on remote storage; there are no links. A file named itself is taken."""
+        stack = [root]
+        while stack:
+            folder = stack.pop()
+            try:
+                entries = list(folder.listing())
+            except OSError as error:
+                yield Found(folder, _os_error(folder, error))
+                continue
+            if any(entry.name == MARKER for entry in entries):
+                continue
+            below = []
+            for entry in entries:
+                if entry is root:
+                    yield Found(entry)
+                elif _hidden(entry.name) or self._excluded_as(entry.name, str(entry)[len(str(root)) :]):
+                    continue
+                elif entry.is_folder:
+                    below.append(entry)
+                elif entry.suffix.lower() in self.options.suffixes:
+                    yield Found(entry)
+            stack.extend(reversed(below))
 
     def at(self, path: Path, root: Path) -> Iterator[Found]:
         place = root
@@ -192,7 +220,10 @@ class _Walk:
         return False
 
     def _excluded(self, path: Path, root: Path) -> bool:
-        name, relative = path.name, path.relative_to(root).as_posix()
+        return self._excluded_as(path.name, path.relative_to(root).as_posix())
+
+    def _excluded_as(self, name: str, relative: str) -> bool:
+        relative = relative.strip("/")
         return any(
             fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(relative, pattern.strip("/"))
             for pattern in self.options.exclude

@@ -12,16 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genretag import checkpoint
+from genretag.audio.remote import RemotePath
 from genretag.errors import FileError, GenretagError, StoreError
 from genretag.interruption import held_off
 from genretag.places import Place
 from genretag.predict.decide import Decision, DecisionRule, decide
-from genretag.predict.engine import EngineOptions, Job, Predictor, TrackScores, predict
+from genretag.predict.engine import EngineOptions, Job, PredictorLike, TrackScores, predict
 from genretag.store import CachedScores, FileKey, KnownFile, Store
 from genretag.tagging import tags
 from genretag.tagging.album import Albums, By, Track, Verdict
 from genretag.tagging.genremap import GenreMap
 from genretag.tagging.look import look, state_of
+from genretag.tagging.lookahead import looked_ahead
 from genretag.tagging.plan import Existing, Record, merge
 from genretag.tagging.scan import Found
 from genretag.tagging.writer import GenreWriter, WriteOptions
@@ -78,7 +80,7 @@ class Tagging:
         options: TagOptions,
         store: Store,
         places: Iterable[Place] = (),
-        predictor: Predictor | None = None,
+        predictor: PredictorLike | None = None,
     ) -> None:
         self.options = options
         self.store = store
@@ -97,7 +99,7 @@ class Tagging:
         By album, records come when their folder is complete. BusyError, before anything is done, where
         another run writes in the same places.
         """
-        jobs = map(self._prepare, found)
+        jobs = map(self._prepare, looked_ahead(found, self._look))
         if self.predictor is None:
             results = predict(jobs, self.model_path, self.options.engine)
         else:
@@ -113,9 +115,8 @@ class Tagging:
 
     # Before the model
 
-    def _prepare(self, found: Found) -> Job[_Candidate]:
+    def _prepare(self, candidate: _Candidate) -> Job[_Candidate]:
         """A job; with a path only where the genres are wanted and the scores are not known."""
-        candidate = self._look(found)
         known = candidate.known
         if candidate.error or known is None:
             return Job(candidate, None)
@@ -160,7 +161,7 @@ class Tagging:
             base = replace(base, seconds=track.seconds)
             error = track.error
         if error or known is None:
-            if track is not None and known is not None and error and error.code in _LASTING:
+            if track is not None and known is not None and error and _is_lasting(error, candidate.path):
                 self.store.remember_failure(state_of(candidate.key, known), error)
             return Track(_Heard(candidate, replace(base, error=error)), candidate.path)
         if candidate.kept:
@@ -220,6 +221,11 @@ class Tagging:
 
     def _written(self, record: Record, candidate: _Candidate, known: KnownFile) -> Record:
         assert candidate.key is not None
+        if isinstance(record.path, RemotePath):
+            reason = (
+                "remote storage is read, never written; make a plan, and apply it where the files are mounted"
+            )
+            return replace(record, status="failed", error=FileError("read-only", f"{record.path}: {reason}"))
         note = provenance(record) if self.options.writing.provenance else None
         try:
             changed = self.writer.write(record.path, candidate.key, known, record.genres, note)
@@ -237,6 +243,11 @@ def provenance(record: Record) -> str:
     high = sorted((item for item in record.scores.items() if item[1] >= 0.1), key=lambda item: -item[1])
     scores = {label: round(score, 3) for label, score in high}
     return json.dumps({"model": record.model, "version": __version__, "scores": scores}, ensure_ascii=False)
+
+
+def _is_lasting(error: FileError, path: Path) -> bool:
+    # What took too long may have waited for the network.
+    return error.code in _LASTING and not (error.code == "timeout" and isinstance(path, RemotePath))
 
 
 def _again(failure: FileError, path: Path) -> FileError:

@@ -20,9 +20,10 @@ class TagReader(io.BufferedReader):
     """A file open for reading its tags; TagError `too-large` before these fill the memory or never end."""
 
     def __init__(self, raw: io.RawIOBase, path: Path) -> None:
+        self._length = raw.seek(0, os.SEEK_END)
+        raw.seek(0)
         super().__init__(raw)
         self._path = path
-        self._length = os.fstat(raw.fileno()).st_size
         self._bytes = self._reads = 0
 
     @property

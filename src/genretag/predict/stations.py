@@ -1,0 +1,365 @@
+"""The nodes of a Ray cluster at work: an actor for each GPU or group of cores, files to them, scores back.
+
+Every actor is this package's own engine with its decode processes, its model and its quarantine; only paths
+and numbers cross the network. It is not Ray Data, for three reasons: a dataset's sources are known before it
+starts, while files come out of a scan and of answers of the store; each execution of a dataset starts its
+actors, and so loads the model, anew; and a block of files that kills its worker fails or is left out whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import platform
+import signal
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from genretag import __version__
+from genretag import checkpoint as checkpoints
+from genretag.audio.decode import one_line
+from genretag.checkpoint import Checkpoint
+from genretag.errors import EngineError, FileError
+from genretag.predict.engine import EngineOptions, Predictor, TrackScores
+from genretag.predict.machine import MOST_WORKERS
+
+BATCH = 8  # files of one call: enough that a call costs little beside them
+LOSSES = 3  # actors lost over a file, over the last one alone, after which it is not tried again
+STARTS = 3  # times that no actor could start anywhere, which mean that none can
+START_SECONDS = 600.0  # for which nobody may be at work; clusters grow slowly
+KNOCK_SECONDS = 5.0  # in which the head of a cluster must take a connection
+LOOK_SECONDS = 5.0  # between looks for nodes that came or went
+STORE_BYTES = 80 << 20  # of Ray's shared memory where Ray is started here: only numbers travel
+# What a node says of a file that the machine of the command could read.
+_NOT_SEEN = frozenset({"missing", "unreadable"})
+
+
+@dataclass(eq=False)
+class File:
+    """One file on its way; `losses` actors were lost that had it."""
+
+    path: Path
+    losses: int = 0
+    result: TrackScores | None = None
+
+
+@dataclass(frozen=True)
+class _Share:
+    """What one actor takes of a node: so many cores and perhaps a GPU; `number` tells its shares apart."""
+
+    node: str
+    number: int
+    cores: int
+    gpu: bool
+
+    @property
+    def most(self) -> int:
+        """Files to have under way there: short ones must last until the next call comes."""
+        return BATCH * (max(self.cores, 2) + 2)
+
+
+@dataclass(eq=False)
+class _Station:
+    """One actor as the driver sees it; it is sent files once it has reported."""
+
+    share: _Share
+    actor: Any
+    host: str | None = None
+    alone: bool = False
+    calls: dict[Any, list[File]] = field(default_factory=dict)
+
+    @property
+    def load(self) -> int:
+        return sum(map(len, self.calls.values()))
+
+    @property
+    def open(self) -> bool:
+        return self.host is not None and not self.alone and self.load < self.share.most
+
+
+class Hearer:
+    """The actor: an engine that stays ready. Several calls run in it at once."""
+
+    def __init__(self, checkpoint: Checkpoint, options: EngineOptions, version: str) -> None:
+        self._version = version
+        self._predictor = Predictor(checkpoint.path or Path(checkpoint.meta.name), options, checkpoint)
+
+    def start(self) -> str:
+        """The name of the host; EngineError where it has another genretag."""
+        if self._version != __version__:
+            raise EngineError(
+                f"{platform.node()} has genretag {__version__}, this command is {self._version}; install the "
+                "same on every node"
+            )
+        return platform.node()
+
+    def score(self, paths: Sequence[Path]) -> list[TrackScores]:
+        """Scores of some files, as `Predictor.score`."""
+        return self._predictor.score(paths)
+
+
+class Stations:
+    """The actors of a run, on all nodes, also those that join later.
+
+    EngineError: the cluster cannot be reached, no node can do the work, or one has another genretag. What
+    breaks the engine on a node is raised as here.
+    """
+
+    def __init__(self, checkpoint: Path, options: EngineOptions, address: str | None) -> None:
+        self._ray, self._ours = _connect(address)
+        self._options = options
+        self._checkpoint = self._ray.put(checkpoints.load(checkpoint))
+        self._gpus: bool | None = None
+        self._stations: list[_Station] = []
+        self._waiting: deque[File] = deque()
+        self._suspects: deque[File] = deque()
+        self._lost_starts, self._wanted = 0, 0
+        self._looked, self._busy = 0.0, time.monotonic()
+
+    @property
+    def hungry(self) -> bool:
+        """Whether fewer files wait than a call has, while somebody could take it or is still to come."""
+        ready = [station for station in self._stations if station.host]
+        return len(self._waiting) < BATCH and (not ready or any(station.open for station in ready))
+
+    @property
+    def capacity(self) -> int:
+        """Files that can be under way at once."""
+        return sum(station.share.most for station in self._stations)
+
+    def add(self, path: Path) -> File:
+        """Hear this file after those added before it; its `result` comes in a later call of `work`."""
+        file = File(path)
+        self._waiting.append(file)
+        self._send_out(more=True)
+        return file
+
+    def work(self, *, more: bool, patience: float) -> None:
+        """Send out what waits and take in what has come, waiting up to `patience` seconds for something.
+
+        `more`: whether further files may be added soon, so that a call may wait for its batch.
+        """
+        self._look_round()
+        self._send_out(more)
+        calls = {call: station for station in self._stations for call in station.calls}
+        if not calls:
+            time.sleep(patience)
+            return
+        done, rest = self._ray.wait(list(calls), num_returns=1, timeout=patience)
+        if done and rest:
+            done += self._ray.wait(rest, num_returns=len(rest), timeout=0)[0]
+        for call in done:
+            if call in calls[call].calls:  # else its station was lost with an earlier one
+                self._take_in(calls[call], call)
+
+    def close(self) -> None:
+        """End all actors, and Ray where it was begun here."""
+        for station in self._stations:
+            self._ray.kill(station.actor)
+        self._stations.clear()
+        if self._ours:
+            self._ray.shutdown()
+
+    # Nodes
+
+    def _look_round(self) -> None:
+        """Give work to shares of nodes that have none yet."""
+        now = time.monotonic()
+        if any(station.host for station in self._stations):
+            self._busy = now
+        elif now - self._busy > START_SECONDS:
+            raise EngineError(
+                f"no node gave its cores within {START_SECONDS:g} s; look at `ray status` for what holds them"
+            )
+        if self._stations and now - self._looked < LOOK_SECONDS:
+            return
+        shares = self._shares()
+        if not shares and not self._looked:
+            kind = "GPU" if self._gpus else "core"
+            raise EngineError(f"no node of the Ray cluster has a {kind} to give; see `ray status`")
+        taken = {station.share for station in self._stations}
+        for share in shares:
+            if share not in taken:
+                self._start(share)
+        self._looked, self._wanted = now, len(shares)
+
+    def _shares(self) -> list[_Share]:
+        """What to take of the nodes that are there: GPUs with cores to decode for them, or cores alone."""
+        nodes = [(node["NodeID"], node["Resources"]) for node in self._ray.nodes() if node["Alive"]]
+        if self._gpus is None:
+            # One kind of device for the whole run: scores differ between kinds in the fifth decimal.
+            named = self._options.device
+            self._gpus = named == "cuda" or (named == "auto" and any(has.get("GPU") for _, has in nodes))
+        shares = []
+        for node, has in nodes:
+            cores, gpus = int(has.get("CPU", 0)), int(has.get("GPU", 0))
+            if not self._gpus:
+                most = self._options.workers or MOST_WORKERS
+                sizes = _divided(cores, -(-cores // most))
+            else:
+                sizes = _divided(max(cores, gpus), gpus)
+            shares += [_Share(node, number, size, self._gpus) for number, size in enumerate(sizes)]
+        return shares
+
+    def _start(self, share: _Share) -> None:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        device = "cuda" if share.gpu else "cpu"
+        options = replace(self._options, device=device, cores=share.cores)
+        actor = (
+            self._ray.remote(Hearer)
+            .options(
+                num_cpus=share.cores,
+                num_gpus=int(share.gpu),
+                max_concurrency=share.most,
+                max_restarts=0,
+                scheduling_strategy=NodeAffinitySchedulingStrategy(share.node, soft=False),
+            )
+            .remote(self._checkpoint, options, __version__)
+        )
+        station = _Station(share, actor)
+        station.calls[actor.start.remote()] = []
+        self._stations.append(station)
+
+    # Calls
+
+    def _send_out(self, more: bool) -> None:
+        while len(self._waiting) >= (BATCH if more else 1):
+            stations = self._free()
+            if not stations:
+                return
+            count = min(BATCH, -(-len(self._waiting) // len(stations)))
+            files = [self._waiting.popleft() for _ in range(count)]
+            self._send(min(stations, key=lambda station: station.load / station.share.most), files)
+        self._free()
+
+    def _free(self) -> list[_Station]:
+        """Stations that may have more, least of all one that is kept for a suspect."""
+        stations = [station for station in self._stations if station.open]
+        if self._suspects and stations:
+            # Whether the file or what ran beside it was at fault shows when it has a station for itself.
+            kept = min(stations, key=lambda station: station.load)
+            stations.remove(kept)
+            if not kept.load:
+                kept.alone = True
+                self._send(kept, [self._suspects.popleft()])
+        return stations
+
+    def _send(self, station: _Station, files: list[File]) -> None:
+        # Nodes have other working folders.
+        call = station.actor.score.remote([file.path.absolute() for file in files])
+        station.calls[call] = files
+
+    def _take_in(self, station: _Station, call: Any) -> None:
+        try:
+            answer = self._ray.get(call)
+        except self._ray.exceptions.RayTaskError as error:
+            cause = error.cause
+            raise cause if isinstance(cause, Exception) else EngineError(_first_line(error)) from error
+        except self._ray.exceptions.RayError as error:
+            self._lose(station, error)
+            return
+        files = station.calls.pop(call)
+        if station.host is None:
+            station.host = answer
+            self._lost_starts = 0
+            return
+        station.alone = False
+        for file, track in zip(files, answer, strict=True):
+            file.result = _named(track, file.path, station.host)
+
+    def _lose(self, station: _Station, error: Exception) -> None:
+        """An actor or its node is gone: others get its files, but for one that it had to itself at last."""
+        self._stations.remove(station)
+        with contextlib.suppress(Exception):
+            self._ray.kill(station.actor)
+        if station.host is None:
+            self._lost_starts += 1
+            ready = any(other.host for other in self._stations)
+            if not ready and self._lost_starts >= STARTS * self._wanted:
+                raise EngineError(f"no node of the cluster can run genretag ({_first_line(error)})")
+        lost = [file for files in station.calls.values() for file in files]
+        station.calls.clear()
+        for file in reversed(lost):
+            file.losses += 1
+            if station.alone and file.losses >= LOSSES:
+                reason = f"{file.losses} processes that scored it were lost, the last with nothing beside it"
+                failure = FileError("worker-died", f"{one_line(file.path)}: {reason}")
+                file.result = TrackScores(None, None, None, None, 0, 0.0, failure)
+            elif file.losses >= LOSSES - 1:
+                self._suspects.appendleft(file)
+            else:
+                self._waiting.appendleft(file)
+
+
+def _connect(address: str | None) -> tuple[Any, bool]:
+    """Ray, and whether the connection to its cluster is ours to end.
+
+    Without an address that of RAY_ADDRESS counts; without both, Ray is started on this machine.
+    """
+    # Ray otherwise reports on its use over the internet, for every cluster that a program starts.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    import ray
+
+    if ray.is_initialized():
+        return ray, False
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    address = address or os.environ.get("RAY_ADDRESS") or None
+    try:
+        with _own_ending():
+            if address is None:
+                ray.init("local", include_dashboard=False, object_store_memory=STORE_BYTES, **quiet)
+            else:
+                _knock(address)
+                ray.init(address, **quiet)
+    except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+        where = f"--ray-address {address}" if address else "--engine ray"
+        raise EngineError(f"{where}: no Ray cluster answers ({_first_line(error)})") from error
+    return ray, True
+
+
+def _knock(address: str) -> None:
+    """OSError where nobody listens: Ray itself would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()
+
+
+@contextlib.contextmanager
+def _own_ending() -> Iterator[None]:
+    """Keep what this process does on SIGTERM, for which Ray has ideas of its own."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _divided(cores: int, parts: int) -> list[int]:
+    """`cores` in `parts` groups that differ by one at most."""
+    return [cores // parts + (number < cores % parts) for number in range(parts)] if parts > 0 else []
+
+
+def _named(track: TrackScores, path: Path, host: str) -> TrackScores:
+    """A node's answer in the words of this machine: the path as it was given."""
+    if track.error is None:
+        return track
+    message = track.error.message.replace(one_line(path.absolute()), one_line(path), 1)
+    if track.error.code in _NOT_SEEN and host != platform.node():
+        message += f" (on {host}; every node must see the files under the same path)"
+    return replace(track, error=replace(track.error, message=message))
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(".:") if lines else type(error).__name__

@@ -1,0 +1,168 @@
+"""Files on remote storage: the same sound and names as on a disk, by ranges; a real object store here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+pytest.importorskip("moto", reason="moto is not installed")
+pytest.importorskip("s3fs", reason="s3fs is not installed (genretag[remote])")
+
+from benchmarks.object_store import BUCKET, ObjectStore
+from command import Answer, in_own_process
+from genretag import checkpoint
+from genretag.audio import remote as audio_remote
+from genretag.audio.decode import decode_whole
+from genretag.audio.payload import identify
+from genretag.audio.remote import place
+from genretag.errors import DecodeError
+from genretag.tagging import tags
+from genretag.tagging.scan import ScanOptions, scan
+from sounds import FIXTURES, FORMATS, RECORDED, make_sound
+
+SPEC = checkpoint.read_meta(checkpoint.resolve("musicnn-msd")).features
+SUFFIXES = (*FORMATS, *RECORDED)
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A song of every format, one long one, and files that are none."""
+    folder = tmp_path_factory.mktemp("library")
+    (folder / "songs").mkdir()
+    (folder / "long").mkdir()
+    for number, suffix in enumerate(FORMATS):
+        make_sound(folder / "songs" / f"é {number}{suffix}", 40 if suffix == ".mp3" else 5, seed=number)
+    for suffix in RECORDED:
+        (folder / "songs" / f"two{suffix}").write_bytes((FIXTURES / f"two_seconds{suffix}").read_bytes())
+    (folder / "songs" / "broken.mp3").write_bytes(b"no sound at all " * 99)
+    (folder / "songs" / "empty.flac").touch()
+    noise = np.random.default_rng(0).uniform(-0.1, 0.1, 44100)
+    soundfile.write(folder / "long" / "two minutes.flac", np.tile(noise, 120), 44100)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(library: Path) -> Iterator[ObjectStore]:
+    with pytest.MonkeyPatch.context() as patch, ObjectStore() as store:
+        for name, value in store.environment.items():
+            patch.setenv(name, value)
+        patch.setenv("AWS_MAX_ATTEMPTS", "1")
+        store.put_folder(library)
+        yield store
+
+
+def remote(key: str) -> Path:
+    return place(f"s3://{BUCKET}/{key}")
+
+
+@pytest.mark.parametrize("coverage", ["fast", "full", 2])
+def test_the_same_windows_and_names_come_from_a_store_as_from_a_disk(
+    store: ObjectStore, library: Path, coverage: object
+) -> None:
+    for path in sorted((library / "songs").iterdir()):
+        there = remote(f"songs/{path.name}")
+        assert identify(there) == identify(path)
+        if path.name in ("broken.mp3", "empty.flac"):
+            for place_ in (path, there):
+                with pytest.raises(DecodeError) as error:
+                    decode_whole(place_, SPEC, coverage)
+                assert error.value.code in ("not-audio", "empty")
+            continue
+        assert tags.read(there) == tags.read(path)
+        (heard, length), (wanted, wanted_length) = (decode_whole(p, SPEC, coverage) for p in (there, path))
+        np.testing.assert_array_equal(heard.waves, wanted.waves)
+        np.testing.assert_array_equal(heard.starts, wanted.starts)
+        assert length == wanted_length
+
+
+def test_only_what_the_windows_need_is_fetched_and_once(store: ObjectStore, library: Path) -> None:
+    stored = (library / "long" / "two minutes.flac").stat().st_size
+    song = remote("long/two minutes.flac")
+    store.relay.reset()
+    identify(song)
+    tags.read(song)
+    assert store.relay.fetched < 350_000
+    decode_whole(song, SPEC, 4)
+    assert store.relay.fetched < stored / 3
+    decode_whole(song, SPEC, "full")
+    # Headers of some requests come on top; what was fetched for the four windows is not fetched again.
+    assert store.relay.fetched < 1.05 * stored
+    assert store.relay.requests < 40
+
+
+def test_a_folder_is_listed_as_on_a_disk(store: ObjectStore, library: Path, tmp_path: Path) -> None:
+    for name in ("b.mp3", "a.flac", "notes.txt", ".hidden.mp3", "live/x.ogg", "ignored/.genretagignore",
+                 "ignored/y.ogg", "...And/z.mp3", "Bonus/q.mp3"):  # fmt: skip
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(b"x")
+        store.put(file, f"tree/{name}")
+    options = ScanOptions(exclude=("Bonus", "live/*.mp3"))
+    on_disk = [found.path.relative_to(tmp_path).as_posix() for found in scan([tmp_path], options)]
+    root = remote("tree")
+    assert [str(found.path) for found in scan([root], options)] == [f"{root}/{name}" for name in on_disk]
+    assert on_disk == ["a.flac", "b.mp3", "...And/z.mp3", "live/x.ogg"]
+    (gone,) = scan([remote("nothing/here")])
+    assert gone.error is not None
+    assert gone.error.code == "missing"
+
+
+def test_a_broken_network_is_no_verdict_on_a_song(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    song = remote("songs/é 0.mp3")
+    song.stat()
+    monkeypatch.setattr("s3fs.S3FileSystem.retries", 1)
+    monkeypatch.setattr(audio_remote, "_KEPT", type(audio_remote._KEPT)(8))
+    store.relay.cut = True
+    try:
+        with pytest.raises(DecodeError) as error:
+            decode_whole(song, SPEC, "fast")
+    finally:
+        store.relay.cut = False
+    assert error.value.code == "unreadable"
+    decode_whole(song, SPEC, "fast")
+
+
+def tag(*arguments: object, **more: object) -> Answer:
+    return in_own_process("tag", "--model", "musicnn-msd", "--existing", "replace", *arguments, **more)
+
+
+def test_a_plan_made_from_a_store_is_carried_out_on_the_mounted_files(
+    store: ObjectStore, library: Path, tmp_path: Path
+) -> None:
+    plan = tmp_path / "plan.jsonl"
+    there, here = tag("--plan", plan, "--json", remote("songs")), tag("-n", "--json", library / "songs")
+    assert there.code == here.code == 1
+
+    def but_for_place(answer: Answer, root: object) -> list[dict[str, object]]:
+        text = answer.out.replace(f"{root}/", "")
+        return [{**json.loads(line), "seconds": None} for line in text.splitlines()]
+
+    assert but_for_place(there, remote("songs")) == but_for_place(here, library / "songs")
+    store.relay.reset()
+    again = tag("-n", "--json", remote("songs"))
+    assert but_for_place(again, "x") == [
+        {**record, "seconds": None, "error": known["error"]}
+        for record, known in zip(there.records, again.records, strict=True)
+    ]
+    assert store.relay.requests < 5  # the listing
+    mounted = plan.read_text("utf-8").replace(str(remote("songs")), str(library / "songs"))
+    done = in_own_process("apply", "-", "--json", input=mounted)
+    assert {record["status"] for record in done.records} == {"written"}
+    assert len(done.records) == sum(record["status"] == "planned" for record in there.records)
+
+
+def test_remote_files_are_never_written(store: ObjectStore) -> None:
+    named = tag(remote("songs"))
+    assert (named.code, named.out) == (2, "")
+    assert named.err.startswith(
+        "genretag: s3://music/songs: remote storage is read, never written; add --plan"
+    )
+    listed = tag("--files-from", "-", "--json", input=f"{remote('songs/two.ape')}\n")
+    assert [(r["status"], r["error"]["code"]) for r in listed.records] == [("failed", "read-only")]
