@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -95,7 +94,7 @@ def test_options_stand_under_headings(genretag: Command) -> None:
     shown = genretag("tag", "--help").out
     assert all(f"\n{heading}:\n" in shown for heading in HEADINGS)
     assert "\nOptions:\n" in genretag("history", "--help").out
-    assert os.linesep.join(shown.splitlines()).count("--dry-run") == 2  # once as an example
+    assert shown.count("-n, --dry-run") == 1
 
 
 def test_a_plan_without_work(genretag: Command, tmp_path: Path) -> None:
