@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 from genretag.audio.remote import RemotePath, place, require_storage
-from genretag.cli import options
+from genretag.cli import deciding, options
 from genretag.cli.interrupted import interruptible
 from genretag.cli.output import RecordPrinter, greet, report_links, report_outliers, report_store
 from genretag.errors import UsageError
@@ -36,35 +36,18 @@ def tag(
         ),
     ] = None,
     *,
-    model: Annotated[str, typer.Option(metavar="NAME|FILE", help="See `genretag models`.")] = "auto",
-    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Show, but write nothing.")] = False,
+    model: deciding.Model = "auto",
+    dry_run: deciding.DryRun = False,
     plan: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write a plan for `genretag apply`; change no music file."),
     ] = None,
-    existing: Annotated[
-        str,
-        typer.Option(
-            metavar="keep|add|replace|refresh",
-            help="Files that have a genre: keep leaves them alone, add appends, replace overwrites, refresh "
-            "overwrites only what genretag wrote and nobody changed since.",
-        ),
-    ] = "keep",
-    single: Annotated[
-        bool | None,
-        typer.Option("--single/--multi", help="One genre or several; default: what the model's labels are."),
-    ] = None,
-    top: Annotated[int, typer.Option(metavar="N", help="At most N genres.")] = 3,
-    threshold: Annotated[
-        str, typer.Option(metavar="auto|P", help="Score a label needs; auto: the model's calibrated ones.")
-    ] = "auto",
-    min_confidence: Annotated[
-        float, typer.Option(metavar="P", help="Below this score of the best genre a file is left alone.")
-    ] = 0.0,
-    map_file: Annotated[
-        Path | None,
-        typer.Option("--map", metavar="FILE", help="TOML: rename, drop, allow, parents (see the README)."),
-    ] = None,
+    existing: deciding.ExistingGenres = "keep",
+    single: deciding.Single = None,
+    top: deciding.Top = 3,
+    threshold: deciding.Threshold = "auto",
+    min_confidence: deciding.MinConfidence = 0.0,
+    map_file: deciding.MapFile = None,
     by: Annotated[
         str,
         typer.Option(
@@ -84,12 +67,8 @@ def tag(
     nul: Annotated[
         bool, typer.Option("-0", help="The list is NUL-separated, as `find -print0` makes it.")
     ] = False,
-    exclude: Annotated[
-        list[str] | None, typer.Option(metavar="GLOB", help="Leave out matching names; may be repeated.")
-    ] = None,
-    follow_symlinks: Annotated[
-        bool, typer.Option("--follow-symlinks", help="Follow links in folders.")
-    ] = False,
+    exclude: deciding.Exclude = None,
+    follow_symlinks: deciding.FollowSymlinks = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Analyse again what is known.")] = False,
     device: options.Device = "auto",
     batch_size: options.BatchSize = "auto",
@@ -120,28 +99,19 @@ def tag(
     Example: genretag tag --top 1 --existing add ~/Music/New
     """
     from genretag.audio.windows import parse_coverage
-    from genretag.predict.decide import DecisionRule
     from genretag.predict.engine import EngineOptions
     from genretag.store import Store
     from genretag.tagging.album import By
-    from genretag.tagging.genremap import GenreMap, load_map
     from genretag.tagging.tag import Tagging, TagOptions
 
-    if top < 1:
-        raise UsageError(f"--top {top}: give a whole number from 1 up")
     if nul and files_from is None:
         raise UsageError("-0 says how the list of --files-from is separated; give that too")
     tag_options = TagOptions(
         model=model,
         write=not dry_run and plan is None,
         existing=Existing(options.one_of(existing, tuple(Existing), "--existing")),
-        rule=DecisionRule(
-            top=top,
-            threshold=None if threshold == "auto" else options.probability(threshold, "--threshold"),
-            min_confidence=options.probability(min_confidence, "--min-confidence"),
-            task=None if single is None else "single" if single else "multi",
-        ),
-        genre_map=GenreMap() if map_file is None else load_map(map_file),
+        rule=deciding.decision_rule(top, threshold, min_confidence, single),
+        genre_map=deciding.genre_map(map_file),
         writing=options.writing_options(separator, id3, preserve_mtime, provenance, in_place),
         engine=EngineOptions(
             device=device,

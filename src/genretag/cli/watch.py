@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genretag import interruption
-from genretag.cli import options
+from genretag.cli import deciding, options
 from genretag.cli.output import RecordPrinter, greet, report_links, report_store, say
 from genretag.errors import ScanError, UsageError
 
@@ -37,41 +37,22 @@ def watch(
     poll: Annotated[
         bool, typer.Option("--poll", help="Look every half second: for network drives, which report nothing.")
     ] = False,
-    model: Annotated[str, typer.Option(metavar="NAME|FILE", help="See `genretag models`.")] = "auto",
-    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Show, but write nothing.")] = False,
-    existing: Annotated[
-        str,
-        typer.Option(
-            metavar="keep|add|replace|refresh", help="Files that have a genre; see `genretag tag --help`."
-        ),
-    ] = "keep",
-    single: Annotated[
-        bool | None,
-        typer.Option("--single/--multi", help="One genre or several; default: what the model's labels are."),
-    ] = None,
-    top: Annotated[int, typer.Option(metavar="N", help="At most N genres.")] = 3,
-    threshold: Annotated[
-        str, typer.Option(metavar="auto|P", help="Score a label needs; auto: the model's calibrated ones.")
-    ] = "auto",
-    min_confidence: Annotated[
-        float, typer.Option(metavar="P", help="Below this score of the best genre a file is left alone.")
-    ] = 0.0,
-    map_file: Annotated[
-        Path | None,
-        typer.Option("--map", metavar="FILE", help="TOML: rename, drop, allow, parents (see the README)."),
-    ] = None,
+    model: deciding.Model = "auto",
+    dry_run: deciding.DryRun = False,
+    existing: deciding.ExistingGenres = "keep",
+    single: deciding.Single = None,
+    top: deciding.Top = 3,
+    threshold: deciding.Threshold = "auto",
+    min_confidence: deciding.MinConfidence = 0.0,
+    map_file: deciding.MapFile = None,
     coverage: options.Coverage = "fast",
     separator: options.Separator = None,
     id3: options.Id3 = "keep",
     preserve_mtime: options.PreserveMtime = False,
     provenance: options.Provenance = False,
     in_place: options.InPlace = False,
-    exclude: Annotated[
-        list[str] | None, typer.Option(metavar="GLOB", help="Leave out matching names; may be repeated.")
-    ] = None,
-    follow_symlinks: Annotated[
-        bool, typer.Option("--follow-symlinks", help="Follow links in folders.")
-    ] = False,
+    exclude: deciding.Exclude = None,
+    follow_symlinks: deciding.FollowSymlinks = False,
     device: options.Device = "auto",
     workers: options.Workers = "auto",
     json: options.Json = False,
@@ -88,17 +69,13 @@ def watch(
     Example: genretag watch --initial --existing refresh --quiet ~/Music
     """
     from genretag.audio.windows import parse_coverage
-    from genretag.predict.decide import DecisionRule
     from genretag.predict.engine import EngineOptions, Predictor
     from genretag.store import Store
     from genretag.tagging.arrivals import Arrivals
-    from genretag.tagging.genremap import GenreMap, load_map
     from genretag.tagging.plan import Existing
     from genretag.tagging.scan import ScanOptions
     from genretag.tagging.tag import Tagging, TagOptions
 
-    if top < 1:
-        raise UsageError(f"--top {top}: give a whole number from 1 up")
     if not 0 <= settle < 3600:
         raise UsageError(f"--settle {settle:g}: give seconds from 0 up, such as 5")
     for folder in folders:
@@ -108,13 +85,8 @@ def watch(
         model=model,
         write=not dry_run,
         existing=Existing(options.one_of(existing, tuple(Existing), "--existing")),
-        rule=DecisionRule(
-            top=top,
-            threshold=None if threshold == "auto" else options.probability(threshold, "--threshold"),
-            min_confidence=options.probability(min_confidence, "--min-confidence"),
-            task=None if single is None else "single" if single else "multi",
-        ),
-        genre_map=GenreMap() if map_file is None else load_map(map_file),
+        rule=deciding.decision_rule(top, threshold, min_confidence, single),
+        genre_map=deciding.genre_map(map_file),
         writing=options.writing_options(separator, id3, preserve_mtime, provenance, in_place),
         engine=EngineOptions(
             device=device,
