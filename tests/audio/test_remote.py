@@ -109,6 +109,16 @@ def test_places_in_an_mp3_are_reckoned_only_where_that_is_exact(
     assert store.relay.fetched < share * path.stat().st_size
 
 
+def test_a_web_server_will_do(store: ObjectStore, library: Path) -> None:
+    path = library / "songs" / "two.ape"
+    song = place(f"http://127.0.0.1:{store.relay.port}/{BUCKET}/songs/two.ape")
+    assert identify(song) == identify(path)
+    np.testing.assert_array_equal(
+        decode_whole(song, SPEC, "fast")[0].waves, decode_whole(path, SPEC, "fast")[0].waves
+    )
+    assert song.stat() == place(str(song)).stat()
+
+
 def test_a_folder_is_listed_as_on_a_disk(store: ObjectStore, library: Path, tmp_path: Path) -> None:
     for name in ("b.mp3", "a.flac", "notes.txt", ".hidden.mp3", "live/x.ogg", "ignored/.genretagignore",
                  "ignored/y.ogg", "...And/z.mp3", "Bonus/q.mp3"):  # fmt: skip
