@@ -45,7 +45,8 @@ class ObjectStore:
         return {**os.environ, **KEYS, "AWS_ENDPOINT_URL": address, "FSSPEC_S3_ENDPOINT_URL": address}
 
     def put(self, path: Path, key: str) -> None:
-        self._client.upload_file(str(path), BUCKET, key)
+        """Store a file, for everyone to read: it can be fetched by its web address, too."""
+        self._client.upload_file(str(path), BUCKET, key, ExtraArgs={"ACL": "public-read"})
 
     def put_folder(self, folder: Path) -> int:
         """Store all files below a folder under their names there; the bytes stored."""

@@ -43,6 +43,9 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "songs" / "empty.flac").touch()
     noise = np.random.default_rng(0).uniform(-0.1, 0.1, 44100)
     soundfile.write(folder / "long" / "two minutes.flac", np.tile(noise, 120), 44100)
+    for mode in ("CONSTANT", "VARIABLE"):
+        path, loudness = folder / "long" / f"{mode}.mp3", np.repeat(np.linspace(0.01, 1, 120), 44100)
+        soundfile.write(path, np.tile(noise, 120) * loudness, 44100, bitrate_mode=mode, compression_level=0.6)
     return folder
 
 
@@ -93,6 +96,27 @@ def test_only_what_the_windows_need_is_fetched_and_once(store: ObjectStore, libr
     # Headers of some requests come on top; what was fetched for the four windows is not fetched again.
     assert store.relay.fetched < 1.05 * stored
     assert store.relay.requests < 40
+
+
+@pytest.mark.parametrize(("mode", "share"), [("CONSTANT", 0.5), ("VARIABLE", 1.05)])
+def test_places_in_an_mp3_are_reckoned_only_where_that_is_exact(
+    store: ObjectStore, library: Path, mode: str, share: float
+) -> None:
+    path, song = library / "long" / f"{mode}.mp3", remote(f"long/{mode}.mp3")
+    store.relay.reset()
+    heard, wanted = (decode_whole(place_, SPEC, 4)[0] for place_ in (song, path))
+    np.testing.assert_array_equal(heard.waves, wanted.waves)
+    assert store.relay.fetched < share * path.stat().st_size
+
+
+def test_a_web_server_will_do(store: ObjectStore, library: Path) -> None:
+    path = library / "songs" / "two.ape"
+    song = place(f"http://127.0.0.1:{store.relay.port}/{BUCKET}/songs/two.ape")
+    assert identify(song) == identify(path)
+    np.testing.assert_array_equal(
+        decode_whole(song, SPEC, "fast")[0].waves, decode_whole(path, SPEC, "fast")[0].waves
+    )
+    assert song.stat() == place(str(song)).stat()
 
 
 def test_a_folder_is_listed_as_on_a_disk(store: ObjectStore, library: Path, tmp_path: Path) -> None:

@@ -119,7 +119,9 @@ def test_the_command_prints_the_same_lines_as_on_one_machine(
     assert [r["scores"] for r in again.records] == [r["scores"] for r in alone.records]
 
 
-def test_a_node_that_goes_in_mid_run_costs_no_file(nodes: Nodes, library: Path, here: list[object]) -> None:
+def test_a_node_that_goes_in_mid_run_costs_no_file(
+    nodes: Nodes, library: Path, here: list[object], capfd: pytest.CaptureFixture[str]
+) -> None:
     nodes.nodes.append(nodes.add())
     answers = []
     with closing(on(nodes)) as predictor:
@@ -127,7 +129,9 @@ def test_a_node_that_goes_in_mid_run_costs_no_file(nodes: Nodes, library: Path, 
             answers.append(told(track))
             if len(answers) == 3:
                 nodes.remove()
+        time.sleep(2)  # in which Ray hears of it
     assert answers == here
+    assert capfd.readouterr().out == ""  # the place of the records
 
 
 class Fragile(stations.Hearer):

@@ -7,7 +7,7 @@ import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import av
 import numpy as np
@@ -34,6 +34,15 @@ SAMPLE_FORMATS: dict[str, tuple[type[np.generic], float, float]] = {
     "flt": (np.float32, 0.0, 1.0),
     "dbl": (np.float64, 0.0, 1.0),
 }
+
+
+class _Packet(NamedTuple):
+    """Where a packet lies in the file (bytes), when it sounds and for how long (ticks), and its bytes."""
+
+    pos: int
+    pts: int
+    duration: int
+    size: int
 
 
 class SourceError(Exception):
@@ -72,6 +81,8 @@ class AvSource:
             first = next(self._fresh, None)
             if first is None:
                 raise SourceError("nothing in it can be decoded", recognised=True)
+            self._start = self._landed
+            self._reckons = isinstance(sound, RangeReader) and self._container.format.name == "mp3"
             self.rate: int = first.sample_rate
             self._origin: int = first.pts or 0
             self._time_base = first.time_base
@@ -116,6 +127,7 @@ class AvSource:
             self._container.close()
             raise SourceError("no sound in it", recognised=False)
         self._stream = stream
+        self._landed: _Packet | None = None
         self._preroll = 0.0 if stream.codec_context.name in STANDALONE else PREROLL
 
     def _claim(self) -> int | None:
@@ -140,6 +152,8 @@ class AvSource:
                 return  # damaged or cut off from here on
             if packet is None:
                 return
+            if self._landed is None and packet.pos is not None and packet.pts is not None:
+                self._landed = _Packet(packet.pos, packet.pts, packet.duration, packet.size)
             try:
                 frames = packet.decode()
             except MemoryError:
@@ -153,17 +167,54 @@ class AvSource:
         for early in (self._preroll, *LATE_SEEKS):
             ticks = max(start / self.rate - early, 0.0) / float(self._stream.time_base)
             try:
-                self._container.seek(self._origin + int(ticks), stream=self._stream)
+                frames, first = self._sought(self._origin + int(ticks))
             except (av.error.FFmpegError, OverflowError):
                 return
-            frames = self._frames()
-            first = next(frames, None)
             if first is None or first.pts is None:
                 return
             position = round(float((first.pts - self._origin) * self._time_base) * self.rate)
             if position <= start:
                 yield from _blocks(position, itertools.chain([first], frames), self.rate)
                 return
+
+    def _sought(self, ticks: int) -> tuple[Iterator[Any], Any]:
+        """Frames from about a place on, and the first of them (None: there is none).
+
+        ffmpeg finds a place in an MP3 by reading up to it. Of a remote one that costs all of its bytes, so it
+        is reckoned from the bit rate first, which is exact where that is constant: then bytes and time agree.
+        """
+        if self._reckons:
+            self._container.flags = int(self._container.flags) | int(av.container.Flags.fast_seek.value)
+            frames, first = self._landing(ticks)
+            late = self._lateness()
+            if first is not None and first.pts is not None and late is not None:
+                first.pts += late
+                return frames, first
+            # What was read from a wrong place would lead all later searches astray.
+            self._reckons = False
+            self.close()
+            self._open()
+        return self._landing(ticks)
+
+    def _landing(self, ticks: int) -> tuple[Iterator[Any], Any]:
+        self._container.seek(ticks, stream=self._stream)
+        self._landed = None
+        frames = self._frames()
+        return frames, next(frames, None)
+
+    def _lateness(self) -> int | None:
+        """Ticks by which the packet last landed on is later than it says; None where its place is unlikely.
+
+        At a constant bit rate every packet lies where its number says, within the byte of padding.
+        """
+        start, landed = self._start, self._landed
+        if start is None or landed is None or not start.duration or abs(landed.size - start.size) > 1:
+            return None
+        size = float(start.duration * self._stream.time_base) * self._stream.codec_context.bit_rate / 8
+        number = round((landed.pos - start.pos) / size)
+        late = start.pts + number * start.duration - landed.pts
+        fits = abs(landed.pos - start.pos - number * size) < 2 and abs(late) <= 2 * start.duration
+        return late if fits else None
 
 
 class SoundfileSource:

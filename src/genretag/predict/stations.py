@@ -310,6 +310,8 @@ def _connect(address: str | None) -> tuple[Any, bool]:
 
     if ray.is_initialized():
         return ray, False
+    # A thread of Ray prints on standard output, among the records, when a node dies; no option stops it.
+    ray._private.worker.print_to_stdstream = _to_nobody
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     address = address or os.environ.get("RAY_ADDRESS") or None
     try:
@@ -323,6 +325,10 @@ def _connect(address: str | None) -> tuple[Any, bool]:
         where = f"--ray-address {address}" if address else "--engine ray"
         raise EngineError(f"{where}: no Ray cluster answers ({_first_line(error)})") from error
     return ray, True
+
+
+def _to_nobody(*arguments: object, **named: object) -> None:
+    """In place of a printer."""
 
 
 def _knock(address: str) -> None:
