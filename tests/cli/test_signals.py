@@ -165,7 +165,8 @@ def test_at_any_moment_it_ends_in_a_line_and_goes_on(genretag: Command, plan: Pa
     # The last moments of the interpreter, when all is done, are no longer ours.
     assert process.returncode in (0, 128 + name, -name)
     assert "Traceback" not in err
-    assert err.count("\n") <= 2
+    # At most that it was interrupted and that it ended at once; a summary may stand before.
+    assert sum(line.startswith("genretag: ") for line in err.splitlines()) <= 2
     again = genretag("apply", "--quiet", plan)
     assert again.code == 0
     assert len(written(plan)) == FILES
