@@ -34,7 +34,6 @@ ALLOWED_UPWARDS = {("checkpoint", "genretag.audio.features")}
 ONLY_USER = {
     "mutagen": (
         "tagging/tags.py",
-        "tagging/heading.py",
         *(f"tagging/formats/{name}.py" for name in ("asf", "comments", "id3", "mp4", "tcon")),
     ),
     "sqlite3": ("database.py", "store.py", "journal.py"),
