@@ -189,4 +189,4 @@ def test_remote_files_are_never_written(store: ObjectStore) -> None:
         "genretag: s3://music/songs: remote storage is read, never written; add --plan"
     )
     listed = tag("--files-from", "-", "--json", input=f"{remote('songs/two.ape')}\n")
-    assert [(r["status"], r["error"]["code"]) for r in listed.records] == [("failed", "read-only")]
+    assert [(r["status"], r["error"]["code"]) for r in listed.records] == [("failed", "remote")]

@@ -17,9 +17,10 @@ _AFTER_FAILURE = {
     "not-taggable": "convert it to flac or m4a",
     "bad-tags": "save its tags with another program first",
     "read-only": "make it writable",
+    "remote": "--plan FILE, then apply it where the files are mounted",
     "no-space": "make room on the disk",
     "changed": "run the same again",
-    "unreadable": "check its permissions",
+    "unreadable": "check its permissions, or the network",
     "missing": "check the spelling, or whether the disk is there",
 }
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from genretag.predict.decide import DecisionRule
     from genretag.tagging.genremap import GenreMap
 
-Model = Annotated[str, typer.Option(metavar="NAME|FILE", help="See `genretag models`.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Show, but write nothing.")]
 ExistingGenres = Annotated[
     str,
@@ -39,10 +38,6 @@ MapFile = Annotated[
     Path | None,
     typer.Option("--map", metavar="FILE", help="TOML: rename, drop, allow, parents; see `genretag map`."),
 ]
-Exclude = Annotated[
-    list[str] | None, typer.Option(metavar="GLOB", help="Leave out matching names; may be repeated.")
-]
-FollowSymlinks = Annotated[bool, typer.Option("--follow-symlinks", help="Follow links in folders.")]
 
 
 def decision_rule(top: int, threshold: str, min_confidence: float, single: bool | None) -> DecisionRule:

@@ -33,7 +33,7 @@ def inspect(
             help="What the page plays: a small copy within it, the file itself, or nothing.",
         ),
     ] = "embed",
-    model: Annotated[str, typer.Option(metavar="NAME|FILE", help="See `genretag models`.")] = "auto",
+    model: options.Model = "auto",
     coverage: options.Coverage = "full",
     device: options.Device = "auto",
     json: options.JsonDocument = False,

@@ -18,6 +18,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per li
 JsonDocument = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print neither progress nor summary.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Also list files that nothing happened to.")]
+Model = Annotated[str, typer.Option(metavar="NAME|FILE", help="See `genretag models`.")]
+Exclude = Annotated[
+    list[str] | None, typer.Option(metavar="GLOB", help="Leave out matching names; may be repeated.")
+]
+FollowSymlinks = Annotated[bool, typer.Option("--follow-symlinks", help="Follow links in folders.")]
 Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")]
 BatchSize = Annotated[str, typer.Option(metavar="auto|N", help="Windows that go through the model at once.")]
 Workers = Annotated[str, typer.Option(metavar="auto|N", help="Decoding processes; auto: one per core.")]

@@ -28,12 +28,8 @@ def playlists(
     absolute: Annotated[
         bool, typer.Option("--absolute", help="Absolute paths; default: relative to OUT.")
     ] = False,
-    exclude: Annotated[
-        list[str] | None, typer.Option(metavar="GLOB", help="Leave out matching names; may be repeated.")
-    ] = None,
-    follow_symlinks: Annotated[
-        bool, typer.Option("--follow-symlinks", help="Follow links in folders.")
-    ] = False,
+    exclude: options.Exclude = None,
+    follow_symlinks: options.FollowSymlinks = False,
     json: options.JsonDocument = False,
     quiet: options.Quiet = False,
 ) -> int:

@@ -48,7 +48,7 @@ def report(
     analyse: Annotated[
         bool, typer.Option("--analyse", help="Listen to what was not heard yet; else it is only counted.")
     ] = False,
-    model: Annotated[str, typer.Option(metavar="NAME|FILE", help="See `genretag models`.")] = "auto",
+    model: options.Model = "auto",
     coverage: options.Coverage = "fast",
     device: options.Device = "auto",
     workers: options.Workers = "auto",

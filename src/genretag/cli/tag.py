@@ -36,7 +36,7 @@ def tag(
         ),
     ] = None,
     *,
-    model: deciding.Model = "auto",
+    model: options.Model = "auto",
     dry_run: deciding.DryRun = False,
     plan: Annotated[
         Path | None,
@@ -67,8 +67,8 @@ def tag(
     nul: Annotated[
         bool, typer.Option("-0", help="The list is NUL-separated, as `find -print0` makes it.")
     ] = False,
-    exclude: deciding.Exclude = None,
-    follow_symlinks: deciding.FollowSymlinks = False,
+    exclude: options.Exclude = None,
+    follow_symlinks: options.FollowSymlinks = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Analyse again what is known.")] = False,
     device: options.Device = "auto",
     batch_size: options.BatchSize = "auto",

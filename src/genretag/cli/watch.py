@@ -37,7 +37,7 @@ def watch(
     poll: Annotated[
         bool, typer.Option("--poll", help="Look every half second: for network drives, which report nothing.")
     ] = False,
-    model: deciding.Model = "auto",
+    model: options.Model = "auto",
     dry_run: deciding.DryRun = False,
     existing: deciding.ExistingGenres = "keep",
     single: deciding.Single = None,
@@ -51,8 +51,8 @@ def watch(
     preserve_mtime: options.PreserveMtime = False,
     provenance: options.Provenance = False,
     in_place: options.InPlace = False,
-    exclude: deciding.Exclude = None,
-    follow_symlinks: deciding.FollowSymlinks = False,
+    exclude: options.Exclude = None,
+    follow_symlinks: options.FollowSymlinks = False,
     device: options.Device = "auto",
     workers: options.Workers = "auto",
     json: options.Json = False,

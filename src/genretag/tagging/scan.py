@@ -240,4 +240,6 @@ def _os_error(path: Path, error: OSError) -> FileError:
         return FileError("missing", f"{path}: no such file or folder; check the spelling")
     reason = error.strerror or type(error).__name__
     hint = _HINTS.get(error.errno or 0, "check its permissions")
+    if isinstance(path, RemotePath):
+        hint = "check the address, your keys and the network"
     return FileError("unreadable", f"{path}: cannot be read ({reason}); {hint}")

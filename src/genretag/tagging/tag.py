@@ -120,6 +120,9 @@ class Tagging:
         known = candidate.known
         if candidate.error or known is None:
             return Job(candidate, None)
+        if self.options.write and isinstance(candidate.path, RemotePath):
+            reason = "remote storage is read, never written; make a plan, and apply it where it is mounted"
+            return Job(replace(candidate, error=FileError("remote", f"{candidate.path}: {reason}")), None)
         if known.taggable and self._left_alone(candidate.path, known):
             return Job(replace(candidate, kept=True), None)
         if known.error and known.error.code == "too-large":  # made to hold up whoever opens it
@@ -221,11 +224,6 @@ class Tagging:
 
     def _written(self, record: Record, candidate: _Candidate, known: KnownFile) -> Record:
         assert candidate.key is not None
-        if isinstance(record.path, RemotePath):
-            reason = (
-                "remote storage is read, never written; make a plan, and apply it where the files are mounted"
-            )
-            return replace(record, status="failed", error=FileError("read-only", f"{record.path}: {reason}"))
         note = provenance(record) if self.options.writing.provenance else None
         try:
             changed = self.writer.write(record.path, candidate.key, known, record.genres, note)
