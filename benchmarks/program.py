@@ -29,6 +29,7 @@ def tag(
     arguments: Sequence[str | Path],
     python: Sequence[str] = (),
     watching: Callable[[int], AbstractContextManager[object]] = nullcontext,
+    module: str = "genretag",
 ) -> dict[str, Any]:
     """Run `genretag tag --json`: seconds of wall time, records, how many got which status, standard error.
 
@@ -36,7 +37,7 @@ def tag(
     number of the process while it runs; what it gives is in `seen`. Raises SystemExit with what the
     program said when it could not start or was killed.
     """
-    command = [GENRETAG[0], *python, *GENRETAG[1:], *tag_arguments(arguments)]
+    command = [sys.executable, *python, "-m", module, *tag_arguments(arguments)]
     lines: list[bytes] = []
     arrivals: list[float] = []
     with tempfile.TemporaryFile() as errors:

@@ -6,6 +6,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -323,9 +324,16 @@ def test_a_kill_loses_the_scores_of_three_recordings_at_most(tmp_path: Path) -> 
     scores = CachedScores(np.zeros(3, np.float32), 1, 2.0)
     with Store.open(tmp_path) as store, Store.open(tmp_path) as other:
         for number in range(10):
+            time.sleep(genretag.store.FLUSH_MOMENT)  # of what comes within one, more may wait
             store.remember_scores(f"audio {number}", "model", "fast", scores)
             (there,) = other.row("SELECT count(*) FROM scores")
             assert number + 1 - there < 4
+        for number in range(10, 40):
+            store.remember_scores(f"audio {number}", "model", "fast", scores)
+        time.sleep(genretag.store.FLUSH_MOMENT)
+        store.remember_scores("after them", "model", "fast", scores)
+        (there,) = other.row("SELECT count(*) FROM scores")
+        assert 41 - there < 4
         store.remember_scores("written", "model", "fast", scores)
         with store.transaction():
             pass

@@ -30,9 +30,11 @@ from genretag.mounts import require_local
 
 FLUSH_ROWS = 500
 FLUSH_SECONDS = 1.0
-# What was analysed is dear: a kill must not cost more of it than one of these.
+# What was analysed is dear: a kill must not cost more of it than four recordings, or what came in one moment
+# (more than that only comes from many machines, or of files that cost little).
 FLUSH_SCORES = 4
 FLUSH_SCORES_SECONDS = 0.1
+FLUSH_MOMENT = 0.02
 
 
 @dataclass(frozen=True)
@@ -259,12 +261,10 @@ class Store:
 
     def _flush_when_due(self) -> None:
         waiting = len(self._files) + len(self._scores) + len(self._failures)
-        patience = FLUSH_SCORES_SECONDS if self._scores else FLUSH_SECONDS
-        if (
-            waiting >= FLUSH_ROWS
-            or len(self._scores) >= FLUSH_SCORES
-            or time.monotonic() - self._flushed > patience
-        ):
+        patience = FLUSH_SECONDS
+        if self._scores:
+            patience = FLUSH_MOMENT if len(self._scores) >= FLUSH_SCORES else FLUSH_SCORES_SECONDS
+        if waiting >= FLUSH_ROWS or time.monotonic() - self._flushed > patience:
             self.flush()
 
     @contextmanager

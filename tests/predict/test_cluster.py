@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from typing import Any
 import pytest
 
 from command import Answer, in_own_process, start
-from genretag.errors import EngineError, UsageError
+from genretag.errors import EngineError, FileError, UsageError
 from genretag.predict import stations
 from genretag.predict.cluster import ClusterPredictor
-from genretag.predict.engine import EngineOptions, Job, TrackScores, predict
+from genretag.predict.engine import A, EngineOptions, Job, TrackScores, predict
 from genretag.store import FLUSH_SECONDS
+from genretag.tagging.look import read
 from sounds import make_sound
 
 pytest.importorskip("ray", reason="Ray is not installed (genretag[cluster])")
@@ -158,9 +160,54 @@ def test_a_file_that_ends_every_process_is_given_up_and_no_other(
         for number, (path, track) in enumerate(answers)
         if track is not None and track.error is not None and track.error.code == "worker-died"
     ]
-    assert "07 é.flac: 3 processes that scored it were lost" in error.message
+    assert "07 é.flac: 3 processes that had it were lost" in error.message
     heard = [told(track) for _, track in answers]
     assert [*heard[:number], *heard[number + 1 :]] == [*here[:number], *here[number + 1 :]]
+
+
+class Clumsy(stations.Hearer):
+    """An actor that does not survive doing something with one of the files."""
+
+    def do(self, work: Callable[[Path], A], paths: Sequence[Path]) -> list[A]:
+        if any(path.name.startswith("07") for path in paths):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().do(work, paths)
+
+
+def test_a_file_that_ends_every_process_that_reads_it_is_given_up_and_no_other(
+    nodes: Nodes, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    monkeypatch.setattr(stations, "Hearer", Clumsy)
+    monkeypatch.setattr(stations, "LOOK_SECONDS", 0.5)
+    songs = sorted(library.iterdir())
+    with closing(on(nodes)) as predictor:
+        waiting = [predictor.elsewhere(read, song) for song in songs]
+        answers = [answer() for answer in waiting]
+    lost = answers[songs.index(library / "07 é.flac")]
+    assert isinstance(lost, FileError)
+    assert lost.code == "worker-died"
+    assert "07 é.flac: 3 processes that had it were lost" in lost.message
+    assert [one for one in answers if one is not lost] == [
+        read(song) for song in songs if "07 é" not in song.name
+    ]
+
+
+def test_what_a_node_does_not_see_is_told_with_its_name(
+    nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    host = platform.node()
+    monkeypatch.setattr(platform, "node", lambda: "another")
+    with closing(on(nodes)) as predictor:
+        answer = predictor.elsewhere(read, Path("song.mp3"))()
+    assert answer.error == FileError(
+        "missing",
+        "song.mp3: cannot be read (No such file or directory) "
+        f"(on {host}; every node must see the files under the same path)",
+    )
 
 
 def test_a_killed_command_goes_on_where_it_was(nodes: Nodes, library: Path, tmp_path: Path) -> None:

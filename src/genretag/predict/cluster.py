@@ -8,12 +8,12 @@ from __future__ import annotations
 import importlib.util
 import time
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from genretag.errors import EngineError, UsageError
-from genretag.predict.engine import LOOK_AHEAD, EngineOptions, Job, TrackScores
+from genretag.errors import EngineError, FileError, UsageError
+from genretag.predict.engine import LOOK_AHEAD, A, EngineOptions, Job, TrackScores
 
 if TYPE_CHECKING:
     from genretag.predict.stations import File, Stations
@@ -60,18 +60,30 @@ class ClusterPredictor:
                 if not line:
                     return
                 item, file = line[0]
-                answered = file is None or file.result is not None
+                answered = file is None or file.done
                 if self._stations is not None and not (answered and time.monotonic() < next_look):
-                    self._stations.work(more=not exhausted, patience=0.0 if answered else WAIT_SECONDS)
+                    self._stations.turn(more=not exhausted, patience=0.0 if answered else WAIT_SECONDS)
                     next_look = time.monotonic() + LOOK_SECONDS
                 if not answered:
                     continue
                 line.popleft()
                 under_way -= file is not None
-                yield item, None if file is None else file.result
+                yield item, None if file is None else _scores_of(file)
         finally:
             if under_way:
                 self.close()
+
+    def elsewhere(self, work: Callable[[Path], A], path: Path) -> Callable[[], A | FileError]:
+        """As `predict.engine.Elsewhere`: on the nodes."""
+        stations = self._started()
+        file = stations.send(work, path)
+
+        def answer() -> A | FileError:
+            while not file.done:
+                stations.turn(more=True, patience=WAIT_SECONDS)
+            return file.given_up or file.result
+
+        return answer
 
     def _wants_more(self, in_line: int) -> bool:
         stations = self._stations
@@ -91,6 +103,13 @@ class ClusterPredictor:
         if self._stations is not None:
             self._stations.close()
             self._stations = None
+
+
+def _scores_of(file: File) -> TrackScores:
+    if file.given_up is not None:
+        return TrackScores(None, None, None, None, 0, 0.0, file.given_up)
+    scores: TrackScores = file.result
+    return scores
 
 
 def _check(options: EngineOptions, address: str | None) -> None:

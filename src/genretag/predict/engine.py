@@ -31,6 +31,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+
+class Answer(Protocol):
+    """What is found out of a file, or why nothing was."""
+
+    @property
+    def error(self) -> FileError | None: ...
+
+
+A = TypeVar("A", bound=Answer)
+
 LOOK_AHEAD = 256  # jobs taken before the first of them is answered
 
 
@@ -89,11 +99,26 @@ def predict(
         yield from predictor.predict(jobs)
 
 
+class Elsewhere(Protocol):
+    """Others who do something with a file; what is returned waits for their answer.
+
+    That is a FileError where all who tried it were lost. Errors in answers name the file as it was given.
+    """
+
+    def __call__(self, work: Callable[[Path], A], path: Path, /) -> Callable[[], A | FileError]: ...
+
+
 class PredictorLike(Protocol):
-    """What hears the files of a run: `Predictor` on this machine, `cluster.ClusterPredictor` on many."""
+    """What hears the files of a run: `Predictor` on this machine, `cluster.ClusterPredictor` on many.
+
+    `elsewhere` does other work on files where they are heard, if that is not here.
+    """
 
     @property
     def checkpoint(self) -> Path: ...
+
+    @property
+    def elsewhere(self) -> Elsewhere | None: ...
 
     def predict(self, jobs: Iterable[Job[Any]]) -> Generator[tuple[Any, TrackScores | None], None, None]:
         """As the function `predict`, as often as wanted."""
@@ -109,6 +134,8 @@ class Predictor:
 
     `loaded` is what is in the file `checkpoint`, where that was read elsewhere.
     """
+
+    elsewhere = None
 
     def __init__(self, checkpoint: Path, options: EngineOptions, loaded: Checkpoint | None = None) -> None:
         self.checkpoint = checkpoint

@@ -9,6 +9,7 @@ actors, and so loads the model, anew; and a block of files that kills its worker
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import platform
@@ -17,7 +18,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,11 @@ from genretag import checkpoint as checkpoints
 from genretag.audio.decode import one_line
 from genretag.checkpoint import Checkpoint
 from genretag.errors import EngineError, FileError
-from genretag.predict.engine import EngineOptions, Predictor, TrackScores
+from genretag.predict.engine import A, Answer, EngineOptions, Predictor, TrackScores
 from genretag.predict.machine import MOST_WORKERS
 
 BATCH = 8  # files of one call: enough that a call costs little beside them
+ERRANDS = 32  # files of one call that does something else than hear them; a node has two such calls at once
 LOSSES = 3  # actors lost over a file, over the last one alone, after which it is not tried again
 STARTS = 3  # times that no actor could start anywhere, which mean that none can
 START_SECONDS = 600.0  # for which nobody may be at work; clusters grow slowly
@@ -43,11 +45,20 @@ _NOT_SEEN = frozenset({"missing", "unreadable"})
 
 @dataclass(eq=False)
 class File:
-    """One file on its way; `losses` actors were lost that had it."""
+    """One file on its way to be heard, or to have `work` done with it; `losses` actors were lost that had it.
+
+    In the end it has a `result`, or was `given_up`.
+    """
 
     path: Path
+    work: Callable[[Path], Answer] | None = None
     losses: int = 0
-    result: TrackScores | None = None
+    result: Any = None
+    given_up: FileError | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.result is not None or self.given_up is not None
 
 
 @dataclass(frozen=True)
@@ -59,7 +70,7 @@ class _Share:
     cores: int
     gpu: bool
 
-    @property
+    @functools.cached_property
     def most(self) -> int:
         """Files to have under way there: short ones must last until the next call comes."""
         return BATCH * (max(self.cores, 2) + 2)
@@ -67,21 +78,51 @@ class _Share:
 
 @dataclass(eq=False)
 class _Station:
-    """One actor as the driver sees it; it is sent files once it has reported."""
+    """One actor as the driver sees it; it is sent files once it has reported.
+
+    Of those under way with it `hearing` are to be heard; with others it has `errands` to do.
+    """
 
     share: _Share
     actor: Any
     host: str | None = None
     alone: bool = False
     calls: dict[Any, list[File]] = field(default_factory=dict)
+    hearing: int = 0
+    errands: int = 0
 
     @property
-    def load(self) -> int:
-        return sum(map(len, self.calls.values()))
+    def ready(self) -> bool:
+        return self.host is not None and not self.alone
 
     @property
     def open(self) -> bool:
-        return self.host is not None and not self.alone and self.load < self.share.most
+        return self.ready and self.hearing < self.share.most
+
+    @property
+    def load(self) -> float:
+        """Of what it can have under way to be heard, the part that it has."""
+        return self.hearing / self.share.most
+
+    def send(self, files: list[File]) -> None:
+        # Nodes have other working folders.
+        paths, work = [file.path.absolute() for file in files], files[0].work
+        if work is None:
+            call = self.actor.score.remote(paths)
+            self.hearing += len(files)
+        else:
+            call = self.actor.do.remote(work, paths)
+            self.errands += len(files)
+        self.calls[call] = files
+
+    def end(self, call: Any) -> list[File]:
+        """The files of a call that has been answered."""
+        files = self.calls.pop(call)
+        if files and files[0].work:
+            self.errands -= len(files)
+        else:
+            self.hearing -= len(files)
+        return files
 
 
 class Hearer:
@@ -104,9 +145,15 @@ class Hearer:
         """Scores of some files, as `Predictor.score`."""
         return self._predictor.score(paths)
 
+    def do(self, work: Callable[[Path], A], paths: Sequence[Path]) -> list[A]:
+        """What a function says of some files, one after the other."""
+        return [work(path) for path in paths]
+
 
 class Stations:
     """The actors of a run, on all nodes, also those that join later.
+
+    `capacity` is the number of files that can be under way at once.
 
     EngineError: the cluster cannot be reached, no node can do the work, or one has another genretag. What
     breaks the engine on a node is raised as here.
@@ -115,38 +162,44 @@ class Stations:
     def __init__(self, checkpoint: Path, options: EngineOptions, address: str | None) -> None:
         self._ray, self._ours = _connect(address)
         self._options = options
+        self._actor = self._ray.remote(Hearer)
         self._checkpoint = self._ray.put(checkpoints.load(checkpoint))
         self._gpus: bool | None = None
+        self.capacity = 0
         self._stations: list[_Station] = []
         self._waiting: deque[File] = deque()
+        self._errands: deque[File] = deque()
         self._suspects: deque[File] = deque()
         self._lost_starts, self._wanted = 0, 0
         self._looked, self._busy = 0.0, time.monotonic()
 
     @property
     def hungry(self) -> bool:
-        """Whether fewer files wait than a call has, while somebody could take it or is still to come."""
-        ready = [station for station in self._stations if station.host]
-        return len(self._waiting) < BATCH and (not ready or any(station.open for station in ready))
-
-    @property
-    def capacity(self) -> int:
-        """Files that can be under way at once."""
-        return sum(station.share.most for station in self._stations)
+        """Whether fewer files wait than a call has: they do while somebody takes them."""
+        return len(self._waiting) < BATCH
 
     def add(self, path: Path) -> File:
-        """Hear this file after those added before it; its `result` comes in a later call of `work`."""
+        """Hear this file after those added before it; it is `done` after some later call of `turn`."""
         file = File(path)
         self._waiting.append(file)
-        self._send_out(more=True)
+        if len(self._waiting) >= BATCH:
+            self._send_out(more=True)
         return file
 
-    def work(self, *, more: bool, patience: float) -> None:
+    def send(self, work: Callable[[Path], Answer], path: Path) -> File:
+        """Have something else done with a file, as soon as there are many or somebody waits."""
+        file = File(path, work)
+        self._errands.append(file)
+        self._send_errands(ERRANDS)
+        return file
+
+    def turn(self, *, more: bool, patience: float) -> None:
         """Send out what waits and take in what has come, waiting up to `patience` seconds for something.
 
         `more`: whether further files may be added soon, so that a call may wait for its batch.
         """
         self._look_round()
+        self._send_errands(1 if patience else ERRANDS)
         self._send_out(more)
         calls = {call: station for station in self._stations for call in station.calls}
         if not calls:
@@ -213,49 +266,49 @@ class Stations:
 
         device = "cuda" if share.gpu else "cpu"
         options = replace(self._options, device=device, cores=share.cores)
-        actor = (
-            self._ray.remote(Hearer)
-            .options(
-                num_cpus=share.cores,
-                num_gpus=int(share.gpu),
-                max_concurrency=share.most,
-                max_restarts=0,
-                scheduling_strategy=NodeAffinitySchedulingStrategy(share.node, soft=False),
-            )
-            .remote(self._checkpoint, options, __version__)
-        )
+        actor = self._actor.options(
+            num_cpus=share.cores,
+            num_gpus=int(share.gpu),
+            max_concurrency=share.most,
+            max_restarts=0,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(share.node, soft=False),
+        ).remote(self._checkpoint, options, __version__)
         station = _Station(share, actor)
         station.calls[actor.start.remote()] = []
         self._stations.append(station)
+        self.capacity += share.most
 
     # Calls
 
     def _send_out(self, more: bool) -> None:
+        stations = self._unkept()
         while len(self._waiting) >= (BATCH if more else 1):
-            stations = self._free()
+            stations = [station for station in stations if station.open]
             if not stations:
                 return
-            count = min(BATCH, -(-len(self._waiting) // len(stations)))
-            files = [self._waiting.popleft() for _ in range(count)]
-            self._send(min(stations, key=lambda station: station.load / station.share.most), files)
-        self._free()
+            count = BATCH if more else min(BATCH, -(-len(self._waiting) // len(stations)))
+            min(stations, key=lambda station: station.load).send(_first(self._waiting, count))
 
-    def _free(self) -> list[_Station]:
-        """Stations that may have more, least of all one that is kept for a suspect."""
-        stations = [station for station in self._stations if station.open]
+    def _send_errands(self, least: int) -> None:
+        """Give away what waits, if it is so much: short things, which others are waiting for."""
+        while len(self._errands) >= least:
+            stations = [station for station in self._unkept() if station.errands <= ERRANDS]
+            if not stations:
+                return
+            least_busy = min(stations, key=lambda station: station.errands)
+            least_busy.send(_first(self._errands, min(ERRANDS, len(self._errands))))
+
+    def _unkept(self) -> list[_Station]:
+        """Stations that may have more of anything: all but one that is kept for a suspect."""
+        stations = [station for station in self._stations if station.ready]
         if self._suspects and stations:
             # Whether the file or what ran beside it was at fault shows when it has a station for itself.
-            kept = min(stations, key=lambda station: station.load)
+            kept = min(stations, key=lambda station: station.hearing + station.errands)
             stations.remove(kept)
-            if not kept.load:
+            if not kept.calls:
                 kept.alone = True
-                self._send(kept, [self._suspects.popleft()])
+                kept.send([self._suspects.popleft()])
         return stations
-
-    def _send(self, station: _Station, files: list[File]) -> None:
-        # Nodes have other working folders.
-        call = station.actor.score.remote([file.path.absolute() for file in files])
-        station.calls[call] = files
 
     def _take_in(self, station: _Station, call: Any) -> None:
         try:
@@ -266,18 +319,19 @@ class Stations:
         except self._ray.exceptions.RayError as error:
             self._lose(station, error)
             return
-        files = station.calls.pop(call)
+        files = station.end(call)
         if station.host is None:
             station.host = answer
             self._lost_starts = 0
             return
         station.alone = False
-        for file, track in zip(files, answer, strict=True):
-            file.result = _named(track, file.path, station.host)
+        for file, result in zip(files, answer, strict=True):
+            file.result = _named(result, file.path, station.host)
 
     def _lose(self, station: _Station, error: Exception) -> None:
         """An actor or its node is gone: others get its files, but for one that it had to itself at last."""
         self._stations.remove(station)
+        self.capacity -= station.share.most
         with contextlib.suppress(Exception):
             self._ray.kill(station.actor)
         if station.host is None:
@@ -290,13 +344,12 @@ class Stations:
         for file in reversed(lost):
             file.losses += 1
             if station.alone and file.losses >= LOSSES:
-                reason = f"{file.losses} processes that scored it were lost, the last with nothing beside it"
-                failure = FileError("worker-died", f"{one_line(file.path)}: {reason}")
-                file.result = TrackScores(None, None, None, None, 0, 0.0, failure)
+                reason = f"{file.losses} processes that had it were lost, the last with nothing beside it"
+                file.given_up = FileError("worker-died", f"{one_line(file.path)}: {reason}")
             elif file.losses >= LOSSES - 1:
                 self._suspects.appendleft(file)
             else:
-                self._waiting.appendleft(file)
+                (self._errands if file.work else self._waiting).appendleft(file)
 
 
 def _connect(address: str | None) -> tuple[Any, bool]:
@@ -356,14 +409,19 @@ def _divided(cores: int, parts: int) -> list[int]:
     return [cores // parts + (number < cores % parts) for number in range(parts)] if parts > 0 else []
 
 
-def _named(track: TrackScores, path: Path, host: str) -> TrackScores:
+def _first(files: deque[File], count: int) -> list[File]:
+    """So many of them, taken out."""
+    return [files.popleft() for _ in range(count)]
+
+
+def _named(answer: Any, path: Path, host: str) -> Any:
     """A node's answer in the words of this machine: the path as it was given."""
-    if track.error is None:
-        return track
-    message = track.error.message.replace(one_line(path.absolute()), one_line(path), 1)
-    if track.error.code in _NOT_SEEN and host != platform.node():
+    if answer.error is None:
+        return answer
+    message = answer.error.message.replace(one_line(path.absolute()), one_line(path), 1)
+    if answer.error.code in _NOT_SEEN and host != platform.node():
         message += f" (on {host}; every node must see the files under the same path)"
-    return replace(track, error=replace(track.error, message=message))
+    return replace(answer, error=replace(answer.error, message=message))
 
 
 def _first_line(error: Exception) -> str:

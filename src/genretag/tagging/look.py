@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from genretag.audio.payload import identify
@@ -21,25 +22,67 @@ class Look:
     known: KnownFile | None = None
     error: FileError | None = None
 
+    @property
+    def unread(self) -> bool:
+        """Whether the file must still be read."""
+        return self.known is None and self.error is None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a file itself says, wherever it was read; `state` as it stood then, in bytes and nanoseconds.
+
+    Without `known` the file cannot be read, and `error` says why; with it `error` is about its tags.
+    """
+
+    known: KnownFile | None
+    error: FileError | None = None
+    state: tuple[int, int] | None = None
+
 
 def look(found: Found, store: Store, *, use_cache: bool = True) -> Look:
     """What the store or else the file itself says of its recording and its genres; the store remembers it."""
+    begun = begin(found, store, use_cache=use_cache)
+    return finish(begun, read(begun.path), store) if begun.unread else begun
+
+
+def begin(found: Found, store: Store, *, use_cache: bool = True) -> Look:
+    """A look as far as it goes without reading the file."""
     path = found.path
     if found.error:
         return Look(path, error=found.error)
     try:
         key = FileKey.of(path.stat())
-        known = store.known_file(key) if use_cache else None
-        if known is None:
-            known = _read(path)
-            store.remember_file(key, path, known)
-    except DecodeError as error:
-        return Look(path, error=FileError.of(error))
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        code = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
-        return Look(path, error=FileError(code, f"{path}: cannot be read ({reason})"))
-    return Look(path, key, known)
+        return Look(path, error=_unreadable(path, error))
+    return Look(path, key, store.known_file(key) if use_cache else None)
+
+
+def finish(begun: Look, reading: Reading, store: Store) -> Look:
+    """The look whose file has been read; the store remembers it."""
+    if reading.known is None:
+        return Look(begun.path, error=reading.error)
+    assert begun.key is not None
+    known = replace(reading.known, error=reading.error) if reading.error else reading.known
+    store.remember_file(begun.key, begun.path, known)
+    return Look(begun.path, begun.key, known)
+
+
+def read(path: Path) -> Reading:
+    """Recording and genres of a file that the store does not know."""
+    try:
+        status = path.stat()
+        audio_id = identify(path)
+        state = tags.read(path)
+    except DecodeError as error:
+        return Reading(None, FileError.of(error))
+    except OSError as error:
+        return Reading(None, _unreadable(path, error))
+    except TagError as error:
+        if error.code == "unreadable":  # the disk or the network, and not what is in the file
+            return Reading(None, FileError.of(error))
+        return Reading(KnownFile(audio_id, "", False, ()), FileError.of(error), _state(status))
+    return Reading(KnownFile(audio_id, state.format, state.taggable, state.genres), None, _state(status))
 
 
 def state_of(key: FileKey | None, known: KnownFile) -> str:
@@ -48,13 +91,11 @@ def state_of(key: FileKey | None, known: KnownFile) -> str:
     return f"{known.audio_id} {key.size} {key.mtime_ns}"
 
 
-def _read(path: Path) -> KnownFile:
-    """Recording and genres of a file that the store does not know. Raises OSError, DecodeError."""
-    audio_id = identify(path)
-    try:
-        state = tags.read(path)
-    except TagError as error:
-        if error.code == "unreadable":  # the disk or the network, and not what is in the file
-            raise DecodeError(str(error), code=error.code) from error
-        return KnownFile(audio_id, "", False, (), FileError.of(error))
-    return KnownFile(audio_id, state.format, state.taggable, state.genres)
+def _state(status: os.stat_result) -> tuple[int, int]:
+    return status.st_size, status.st_mtime_ns
+
+
+def _unreadable(path: Path, error: OSError) -> FileError:
+    reason = error.strerror or type(error).__name__
+    code = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
+    return FileError(code, f"{path}: cannot be read ({reason})")

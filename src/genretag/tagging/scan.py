@@ -127,7 +127,7 @@ class _Walk:
             yield Found(
                 path, FileError("not-a-file", f"{path}: neither a regular file nor a folder; left out")
             )
-        elif not self._already(path):
+        elif not self._already(os.path.realpath(os.fsencode(path))):
             yield Found(path)
 
     def remote(self, root: RemotePath) -> Iterator[Found]:
@@ -189,37 +189,49 @@ class _Walk:
             if any(entry.name == MARKER for entry in entries):
                 continue
             below: list[tuple[Path, os.stat_result]] = []
+            real = os.path.realpath(os.fsencode(folder))
             for entry in entries:
-                yield from self._entry(Path(entry.path), entry, root, below)
+                yield from self._entry(Path(entry.path), entry, root, real, below)
             stack.extend(reversed(below))
 
     def _entry(
-        self, path: Path, entry: os.DirEntry[str], root: Path, below: list[tuple[Path, os.stat_result]]
+        self,
+        path: Path,
+        entry: os.DirEntry[str],
+        root: Path,
+        real: bytes,
+        below: list[tuple[Path, os.stat_result]],
     ) -> Iterator[Found]:
+        """One entry of a folder, whose real path is `real`; what lies below it is put into `below`."""
         if _hidden(entry.name) or self._excluded(path, root):
             return
         follow = self.options.follow_symlinks
         try:
-            if not follow and entry.is_symlink():
+            linked = entry.is_symlink()
+            if linked and not follow:
                 return
             if entry.is_dir(follow_symlinks=follow):
                 below.append((path, entry.stat(follow_symlinks=follow)))
                 return
             known = path.suffix.lower() in self.options.suffixes
-            if known and entry.is_file(follow_symlinks=follow) and not self._already(path):
-                yield Found(path)
+            if known and entry.is_file(follow_symlinks=follow):
+                place = os.path.join(real, os.fsencode(entry.name))
+                if not self._already(os.path.realpath(place) if linked else place):
+                    yield Found(path)
         except OSError as error:
             yield Found(path, _os_error(path, error))
 
-    def _already(self, path: Path) -> bool:
+    def _already(self, real: bytes) -> bool:
         """Whether this very file (not a hard link beside it) was met before, by another name or link."""
-        place = hash(os.path.realpath(os.fsencode(path)))
+        place = hash(real)
         if place in self.met:
             return True
         self.met.add(place)
         return False
 
     def _excluded(self, path: Path, root: Path) -> bool:
+        if not self.options.exclude:
+            return False
         return self._excluded_as(path.name, path.relative_to(root).as_posix())
 
     def _excluded_as(self, name: str, relative: str) -> bool:

@@ -22,7 +22,7 @@ from genretag.store import CachedScores, FileKey, KnownFile, Store
 from genretag.tagging import tags
 from genretag.tagging.album import Albums, By, Track, Verdict
 from genretag.tagging.genremap import GenreMap
-from genretag.tagging.look import look, state_of
+from genretag.tagging.look import Look, state_of
 from genretag.tagging.lookahead import looked_ahead
 from genretag.tagging.plan import Existing, Record, merge
 from genretag.tagging.scan import Found
@@ -99,7 +99,9 @@ class Tagging:
         By album, records come when their folder is complete. BusyError, before anything is done, where
         another run writes in the same places.
         """
-        jobs = map(self._prepare, looked_ahead(found, self._look))
+        elsewhere = self.predictor.elsewhere if self.predictor else None
+        looks = looked_ahead(found, self.store, elsewhere, use_cache=self.options.use_cache)
+        jobs = map(self._prepare, looks)
         if self.predictor is None:
             results = predict(jobs, self.model_path, self.options.engine)
         else:
@@ -115,9 +117,9 @@ class Tagging:
 
     # Before the model
 
-    def _prepare(self, candidate: _Candidate) -> Job[_Candidate]:
+    def _prepare(self, look: Look) -> Job[_Candidate]:
         """A job; with a path only where the genres are wanted and the scores are not known."""
-        known = candidate.known
+        candidate, known = _Candidate(look.path, look.key, look.known, look.error), look.known
         if candidate.error or known is None:
             return Job(candidate, None)
         if self.options.write and isinstance(candidate.path, RemotePath):
@@ -134,10 +136,6 @@ class Tagging:
             if failure := self.store.cached_failure(state_of(candidate.key, known)):
                 return Job(replace(candidate, error=_again(failure, candidate.path)), None)
         return Job(candidate, candidate.path)
-
-    def _look(self, found: Found) -> _Candidate:
-        seen = look(found, self.store, use_cache=self.options.use_cache)
-        return _Candidate(seen.path, seen.key, seen.known, seen.error)
 
     def _left_alone(self, path: Path, known: KnownFile) -> bool:
         """Whether the policy keeps the genres of this file, whatever the model would say."""
