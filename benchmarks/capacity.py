@@ -3,7 +3,7 @@
     python -m benchmarks.capacity --store-bytes 633
 
 Prints, for each size and for `--hours` in which the work is to be done: processor hours, cores, what is read,
-the rate at which it must be read, the hours of one driver, and how large records and store become.
+the rate at which it must be read, drivers that feed so many nodes, and how large records and store become.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.simulate import MEASURED, Stages
+from benchmarks.simulate import DRIVER, MEASURED, Stages, driver_seconds
 from benchmarks.tagging_report import table
 
 TRACKS = (10**6, 10**8, 10**9)
@@ -46,16 +46,16 @@ class Need:
         return self.driver_hours / hours
 
 
-def need(stages: Stages, tracks: float, *, record_bytes: float, store_bytes: float) -> Need:
-    """The mean of the measured files, so many times."""
-    decoding = statistics.mean(file.decode for file in stages.files)
+def need(stages: Stages, tracks: float, *, driver: float, record_bytes: float, store_bytes: float) -> Need:
+    """The mean of the measured files, so many times; `driver` is its seconds of one driver for all nodes."""
+    decoding = statistics.mean(file.decode + file.look_seconds for file in stages.files)
     windows = statistics.mean(file.windows for file in stages.files)
     read = statistics.mean(file.read + file.look for file in stages.files)
     return Need(
         tracks=tracks,
         core_hours=tracks * (decoding + windows * stages.window + stages.record) / 3600,
         read_bytes=tracks * read,
-        driver_hours=tracks * stages.record / 3600,
+        driver_hours=tracks * driver / 3600,
         records_bytes=tracks * record_bytes,
         store_bytes=tracks * store_bytes,
     )
@@ -90,12 +90,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--stages", type=Path, default=MEASURED, help="JSON of benchmarks.stages")
+    parser.add_argument("--driver", type=Path, default=DRIVER, help="JSON of benchmarks.driver")
     parser.add_argument("--store-bytes", type=float, required=True, help="a file, as benchmarks.scale says")
     parser.add_argument("--hours", type=float, nargs="+", default=HOURS)
     options = parser.parse_args(arguments)
     record_bytes = json.loads(options.stages.read_text(encoding="utf-8"))["run"]["record_bytes"]
+    stages, driver = Stages.read(options.stages), driver_seconds(options.driver)
     needs = [
-        need(Stages.read(options.stages), tracks, record_bytes=record_bytes, store_bytes=options.store_bytes)
+        need(stages, tracks, driver=driver, record_bytes=record_bytes, store_bytes=options.store_bytes)
         for tracks in TRACKS
     ]
     print(show(needs, options.hours))

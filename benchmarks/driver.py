@@ -1,6 +1,6 @@
 """What one command costs that many nodes work for: real Ray, the real command, and nodes that recite.
 
-    python -m benchmarks.driver --nodes 1 16 64
+    python -m benchmarks.driver --nodes 1 16 64 --out driver.json
 
 Each node is a process of a real Ray cluster. It hears nothing: it takes the time that its cores would take
 for a file (the mean of `benchmarks.stages`) and answers with made-up scores; so 64 nodes fit on one machine,
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import platform
 import statistics
@@ -110,6 +111,25 @@ def drive(arguments: list[str]) -> None:
     command(arguments)
 
 
+def show(rows: Sequence[dict[str, float]]) -> str:
+    """A table of the medians."""
+    head = ["nodes", "files", "files/s", "of linear", "main thread, ms a file", "command, ms a file"]
+    return table(
+        head,
+        [
+            [
+                f"{row['nodes']}",
+                f"{row['files']:,}",
+                f"{row['rate']:,.0f}",
+                f"{row['linear']:.2f}",
+                f"{1000 * row['driver']:.2f}",
+                f"{1000 * row['processor']:.2f}",
+            ]
+            for row in rows
+        ],
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line of this module; beginning with `tag` it is that of genretag."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -124,28 +144,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--stages", type=Path, default=MEASURED, help="JSON of benchmarks.stages")
     parser.add_argument("--model", default="musicnn-msd")
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args(given)
     stages = Stages.read(options.stages)
     seconds = statistics.mean(file.decode + file.windows * stages.window for file in stages.files)
     program.print_machine(program.machine())
     print(f"a file takes a core {1000 * seconds:.1f} ms\n")
-    rows = []
+    rows: list[dict[str, float]] = []
     for nodes in options.nodes:
         files = round(nodes * options.cores * options.seconds / seconds)
         runs = [measure(nodes, options.cores, files, seconds, options.model) for _ in range(options.rounds)]
         median = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
-        rows.append(
-            [
-                str(nodes),
-                f"{files:,}",
-                f"{median['rate']:,.0f}",
-                f"{median['linear']:.2f}",
-                f"{1000 * median['driver']:.2f}",
-                f"{1000 * median['processor']:.2f}",
-            ]
-        )
-    head = ["nodes", "files", "files/s", "of linear", "main thread, ms a file", "command, ms a file"]
-    print(table(head, rows))
+        rows.append({"nodes": nodes, "files": files, **median})
+    print(show(rows))
+    if options.out:
+        found = {"machine": program.machine(), "seconds": seconds, "cores": options.cores, "rows": rows}
+        options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

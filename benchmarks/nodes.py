@@ -1,9 +1,9 @@
 """A discrete-event simulation of nodes that tag a library: what `benchmarks.simulate` runs.
 
-A driver looks at files, hands their paths to nodes and takes in records, one thing at a time; or every node
-is given a part of the library and drives itself. On a node, workers read files from a file system that all
-nodes share; cores decode them and score their windows. A node has a few files under way, as `predict.engine`
-has; one that is lost gives them back.
+A driver hands paths to nodes and takes in records, one thing at a time; or every node is given a part of the
+library and drives itself. A node looks at its files one after the other; then workers read them from a file
+system that all nodes share, and cores decode them and score their windows. A node has some files under way,
+as `predict.machine` and `predict.stations` have; one that is lost gives them back.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
+from genretag.predict.stations import BATCH
+
 FILES_PER_WORKER = 4
-"""Files under way on a node for each of its workers, at least two of them: as in predict.engine."""
+"""Files under way on a node for each of its workers, at least two of them: as in predict.machine."""
 
 
 @dataclass(frozen=True)
 class File:
     """What one file takes: bytes and calls of reading, core-seconds of decoding, windows to score.
 
-    `look` and `look_calls` are what the driver reads of it first.
+    `look` and `look_calls` are what is read of it first, to see what it is; `look_seconds` are of a core.
     """
 
     read: float
@@ -33,6 +35,7 @@ class File:
     windows: int
     look: float = 0.0
     look_calls: int = 0
+    look_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Setup:
 
     `workers` read and decode on each node (None: one a core). `window` is of one core, or of the device that
     each node has where `device` is true. `record` is the driver's work for a file, half of it before the file
-    is handed out, beside its reading. `drivers` "one" is a machine of its own; "each" node has its own, on
+    is handed out. `drivers` "one" is a machine of its own; "each" node has its own, on
     its cores. A read call waits for `delay`; `bandwidth` is that of the file system to all nodes, `link` that
     to one machine. A node is lost after `lifetime` on average (None: never), which is noticed and made good
     `repair` seconds later.
@@ -147,6 +150,8 @@ class Simulation:
         self.driver, self.store = Line(self.clock), Line(self.clock)
         self.workers = setup.workers or setup.cores
         self.capacity = FILES_PER_WORKER * max(self.workers, 2)
+        if setup.drivers == "one":
+            self.capacity = BATCH * (max(setup.cores, 2) + 2)
         self.order = self.lost = 0
         self.nodes = [
             Node(setup.cores, self.workers, *(Line(self.clock) for _ in range(3))) for _ in range(setup.nodes)
@@ -171,19 +176,20 @@ class Simulation:
     # A file's way
 
     def _ask(self, node: Node) -> None:
-        """Let the driver look at files and hand them out while the node has room for them."""
+        """Let the driver hand out files while the node has room for them."""
         while self.waiting and len(node.held) < self.capacity:
             number = self.waiting.popleft()
             node.held.add(number)
-            file, setup = self.files[number], self.setup
-            looking = file.look_calls * setup.delay + file.look / min(setup.link, setup.bandwidth)
-            line = self.driver if setup.drivers == "one" else node.looking
-            # What is read here is in the way of what workers read.
-            self.store.serve(file.look / setup.bandwidth, _nothing)
-            if setup.drivers == "each":
-                node.link.serve(file.look / setup.link, _nothing)
-            seen = partial(self._drive, node, partial(self._receive, node, number))
-            line.serve(looking, self._of(node, seen))
+            self._drive(node, partial(self._look, node, number))
+
+    def _look(self, node: Node, number: int) -> None:
+        file, setup = self.files[number], self.setup
+        waited = file.look_calls * setup.delay + file.look / min(setup.link, setup.bandwidth)
+        # What is read here is in the way of what workers read.
+        self.store.serve(file.look / setup.bandwidth, _nothing)
+        node.link.serve(file.look / setup.link, _nothing)
+        seen = partial(self._work, node, 0, file.look_seconds, partial(self._receive, node, number))
+        node.looking.serve(waited, self._of(node, seen))
 
     def _receive(self, node: Node, number: int) -> None:
         node.unread.append(number)

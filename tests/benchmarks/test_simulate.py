@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import capacity
 from benchmarks.nodes import File, Outcome, Setup, Simulation
-from benchmarks.simulate import Stages, beside_reality, growth, show, show_reality
+from benchmarks.simulate import Stages, beside_reality, driver_seconds, growth, show, show_reality
 
 MB = 1e6
 FILE = File(read=4 * MB, calls=50, decode=0.030, windows=8, look=0.2 * MB, look_calls=10)
@@ -47,9 +47,13 @@ def test_one_driver_sets_the_limit_of_many_nodes() -> None:
     assert few.rate == pytest.approx(2 * 4 / (CORE_SECONDS - setup.record), rel=0.02)
 
 
-def test_a_driver_waits_for_what_it_reads_itself() -> None:
-    setup = replace(PLAIN, drivers="one", nodes=16, delay=0.001)
-    assert run(setup, 1600).rate == pytest.approx(1 / (setup.record + 10 * 0.001), rel=0.02)
+@pytest.mark.parametrize("drivers", ["one", "each"])
+def test_nodes_look_at_files_whoever_drives_one_after_the_other(drivers: Any) -> None:
+    setup, slow = replace(PLAIN, drivers=drivers, nodes=4, delay=0.001), replace(FILE, look_calls=200)
+    assert run(setup, 800, slow).rate == pytest.approx(4 / 0.2, rel=0.02)
+    dear = replace(FILE, look_seconds=0.1)
+    own = setup.record if drivers == "each" else 0.0
+    assert run(replace(setup, delay=0.0), 800, dear).rate == pytest.approx(4 / (0.146 + own), rel=0.02)
 
 
 def test_the_file_system_and_the_link_set_limits() -> None:
@@ -104,8 +108,8 @@ def stages(tmp_path: Path) -> Stages:
     document = {
         "window": 0.002,
         "files": [
-            {**one, "look": 0.2 * MB, "look_calls": 10},
-            {**one, "look": 0, "look_calls": 0, "decode": 0.05},
+            {**one, "look": 0.2 * MB, "look_calls": 10, "look_seconds": 0.0005},
+            {**one, "look": 0, "look_calls": 0, "look_seconds": 0.0005, "decode": 0.05},
         ],
         "run": {"driver": 0.002, "record_bytes": 1000, "cores": RUNS},
     }
@@ -128,10 +132,17 @@ def test_what_was_measured_is_replayed(stages: Stages) -> None:
 
 
 def test_the_model_multiplies_what_was_measured(stages: Stages) -> None:
-    need = capacity.need(stages, 1e6, record_bytes=1000, store_bytes=500)
+    assert stages.record == pytest.approx(0.0015)
+    need = capacity.need(stages, 1e6, driver=0.0003, record_bytes=1000, store_bytes=500)
     assert need.core_hours == pytest.approx(1e6 * (0.04 + 8 * 0.002 + 0.002) / 3600)
     assert need.read_bytes == pytest.approx(1e6 * 4.1 * MB)
     assert need.cores(24) == pytest.approx(need.core_hours / 24)
     assert need.bits_a_second(24) == pytest.approx(8e6 * 4.1 * MB / 86400)
-    assert need.driver_hours == pytest.approx(1e6 * 0.002 / 3600)
+    assert need.driver_hours == pytest.approx(1e6 * 0.0003 / 3600)
     assert (need.records_bytes, need.store_bytes) == (1e9, 5e8)
+
+
+def test_the_driver_is_that_of_the_largest_cluster(tmp_path: Path) -> None:
+    rows = [{"nodes": 64, "driver": 0.0003}, {"nodes": 8, "driver": 0.0004}]
+    (tmp_path / "driver.json").write_text(json.dumps({"rows": rows}))
+    assert driver_seconds(tmp_path / "driver.json") == 0.0003
