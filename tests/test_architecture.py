@@ -37,7 +37,7 @@ ONLY_USER = {
         *(f"tagging/formats/{name}.py" for name in ("asf", "comments", "id3", "mp4", "tcon")),
     ),
     "sqlite3": ("database.py", "store.py", "journal.py"),
-    "ray": ("predict/stations.py",),
+    "ray": ("predict/connection.py", "predict/stations.py"),
     "fsspec": ("audio/remote.py",),
 }
 

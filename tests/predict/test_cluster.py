@@ -19,6 +19,7 @@ from command import Answer, in_own_process, start
 from genretag.errors import EngineError, FileError, UsageError
 from genretag.predict import stations
 from genretag.predict.cluster import ClusterPredictor
+from genretag.predict.connection import STORE_BYTES
 from genretag.predict.engine import A, EngineOptions, Job, TrackScores, predict
 from genretag.store import FLUSH_SECONDS
 from genretag.tagging.look import read
@@ -36,13 +37,13 @@ class Nodes:
     def __init__(self, count: int) -> None:
         from ray.cluster_utils import Cluster
 
-        head = {"num_cpus": 0, "object_store_memory": stations.STORE_BYTES, "include_dashboard": False}
+        head = {"num_cpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False}
         self.cluster = Cluster(initialize_head=True, head_node_args=head)
         self.address: str = self.cluster.address
         self.nodes = [self.add() for _ in range(count)]
 
     def add(self) -> Any:
-        return self.cluster.add_node(num_cpus=1, object_store_memory=stations.STORE_BYTES)
+        return self.cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
 
     def remove(self) -> None:
         """Kill a node with all that runs on it."""

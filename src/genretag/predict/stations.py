@@ -10,15 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import logging
-import os
 import platform
-import signal
-import socket
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +23,7 @@ from genretag import checkpoint as checkpoints
 from genretag.audio.decode import one_line
 from genretag.checkpoint import Checkpoint
 from genretag.errors import EngineError, FileError
+from genretag.predict.connection import connect, first_line
 from genretag.predict.engine import A, Answer, EngineOptions, Predictor, TrackScores
 from genretag.predict.machine import MOST_WORKERS
 
@@ -36,9 +32,7 @@ ERRANDS = 32  # files of one call that does something else than hear them; a nod
 LOSSES = 3  # actors lost over a file, over the last one alone, after which it is not tried again
 STARTS = 3  # times that no actor could start anywhere, which mean that none can
 START_SECONDS = 600.0  # for which nobody may be at work; clusters grow slowly
-KNOCK_SECONDS = 5.0  # in which the head of a cluster must take a connection
 LOOK_SECONDS = 5.0  # between looks for nodes that came or went
-STORE_BYTES = 80 << 20  # of Ray's shared memory where Ray is started here: only numbers travel
 # What a node says of a file that the machine of the command could read.
 _NOT_SEEN = frozenset({"missing", "unreadable"})
 
@@ -160,7 +154,7 @@ class Stations:
     """
 
     def __init__(self, checkpoint: Path, options: EngineOptions, address: str | None) -> None:
-        self._ray, self._ours = _connect(address)
+        self._ray, self._ours = connect(address)
         self._options = options
         self._actor = self._ray.remote(Hearer)
         self._checkpoint = self._ray.put(checkpoints.load(checkpoint))
@@ -315,7 +309,7 @@ class Stations:
             answer = self._ray.get(call)
         except self._ray.exceptions.RayTaskError as error:
             cause = error.cause
-            raise cause if isinstance(cause, Exception) else EngineError(_first_line(error)) from error
+            raise cause if isinstance(cause, Exception) else EngineError(first_line(error)) from error
         except self._ray.exceptions.RayError as error:
             self._lose(station, error)
             return
@@ -338,7 +332,7 @@ class Stations:
             self._lost_starts += 1
             ready = any(other.host for other in self._stations)
             if not ready and self._lost_starts >= STARTS * self._wanted:
-                raise EngineError(f"no node of the cluster can run genretag ({_first_line(error)})")
+                raise EngineError(f"no node of the cluster can run genretag ({first_line(error)})")
         lost = [file for files in station.calls.values() for file in files]
         station.calls.clear()
         for file in reversed(lost):
@@ -350,58 +344,6 @@ class Stations:
                 self._suspects.appendleft(file)
             else:
                 (self._errands if file.work else self._waiting).appendleft(file)
-
-
-def _connect(address: str | None) -> tuple[Any, bool]:
-    """Ray, and whether the connection to its cluster is ours to end.
-
-    Without an address that of RAY_ADDRESS counts; without both, Ray is started on this machine.
-    """
-    # Ray otherwise reports on its use over the internet, for every cluster that a program starts.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    import ray
-
-    if ray.is_initialized():
-        return ray, False
-    # A thread of Ray prints on standard output, among the records, when a node dies; no option stops it.
-    ray._private.worker.print_to_stdstream = _to_nobody
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    address = address or os.environ.get("RAY_ADDRESS") or None
-    try:
-        with _own_ending():
-            if address is None:
-                ray.init("local", include_dashboard=False, object_store_memory=STORE_BYTES, **quiet)
-            else:
-                _knock(address)
-                ray.init(address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
-        where = f"--ray-address {address}" if address else "--engine ray"
-        raise EngineError(f"{where}: no Ray cluster answers ({_first_line(error)})") from error
-    return ray, True
-
-
-def _to_nobody(*arguments: object, **named: object) -> None:
-    """In place of a printer."""
-
-
-def _knock(address: str) -> None:
-    """OSError where nobody listens: Ray itself would try for minutes."""
-    host, colon, port = address.rpartition(":")
-    if colon and port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()
-
-
-@contextlib.contextmanager
-def _own_ending() -> Iterator[None]:
-    """Keep what this process does on SIGTERM, for which Ray has ideas of its own."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _divided(cores: int, parts: int) -> list[int]:
@@ -422,8 +364,3 @@ def _named(answer: Any, path: Path, host: str) -> Any:
     if answer.error.code in _NOT_SEEN and host != platform.node():
         message += f" (on {host}; every node must see the files under the same path)"
     return replace(answer, error=replace(answer.error, message=message))
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].rstrip(".:") if lines else type(error).__name__
