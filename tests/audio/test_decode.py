@@ -61,6 +61,12 @@ def mp3_frames(seconds: float, bit_rate: int, rate: int = 44100, frequency: floa
     return buffer.getvalue()
 
 
+def bytes_read() -> int:
+    """Of this process so far, from the page cache or not."""
+    lines = Path("/proc/self/io").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("rchar:")).split()[1])
+
+
 def frequency_of(signal: np.ndarray, rate: int = 16000) -> float:
     return float(np.argmax(np.abs(np.fft.rfft(signal * np.hanning(len(signal))))) * rate / len(signal))
 
@@ -164,6 +170,30 @@ def test_only_what_the_windows_need_is_decoded(tmp_path: Path) -> None:
     for coverage in blocks:
         decode(path, HALF_SECONDS, coverage, lambda chunk: None, progress=partial(count, coverage))
     assert blocks[2] < blocks["full"] / 5
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="counts what Linux says was read")
+@pytest.mark.parametrize(("mode", "share"), [("CONSTANT", 0.4), ("VARIABLE", 1.1)])
+def test_places_in_an_mp3_are_reckoned_where_that_is_exact(tmp_path: Path, mode: str, share: float) -> None:
+    path, noise = tmp_path / "a.mp3", np.random.default_rng(0).uniform(-0.1, 0.1, 44100)
+    loudness = np.repeat(np.linspace(0.01, 1, 120), 44100)
+    soundfile.write(path, np.tile(noise, 120) * loudness, 44100, bitrate_mode=mode, compression_level=0.6)
+    whole = whole_signal(path)
+    before = bytes_read()
+    windows, heard = decode_whole(path, HALF_SECONDS, 4)
+    assert bytes_read() - before < share * path.stat().st_size
+    assert heard.n_windows == 4
+    for start, wave in zip(windows.starts, windows.waves, strict=True):
+        assert np.abs(whole[round(start * 16000) :][:8000] - wave).max() < 1e-4
+
+
+@pytest.mark.parametrize("size", [1, 200, 417, 418, 10 * 418])
+def test_rubbish_between_frames_leads_to_no_wrong_sound(tmp_path: Path, size: int) -> None:
+    frames, path = mp3_frames(40, 128_000), tmp_path / "a.mp3"
+    place = len(frames) // 3
+    path.write_bytes(frames[:place] + b"\0" * size + frames[place:])
+    windows, _ = decode_whole(path, HALF_SECONDS, 4)
+    assert [frequency_of(wave) for wave in windows.waves] == pytest.approx([440] * 4, abs=2)
 
 
 def test_as_many_windows_as_full_has_are_those_of_full(tmp_path: Path) -> None:

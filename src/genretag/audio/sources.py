@@ -82,7 +82,7 @@ class AvSource:
             if first is None:
                 raise SourceError("nothing in it can be decoded", recognised=True)
             self._start = self._landed
-            self._reckons = isinstance(sound, RangeReader) and self._container.format.name == "mp3"
+            self._reckons = self._container.format.name == "mp3"
             self.rate: int = first.sample_rate
             self._origin: int = first.pts or 0
             self._time_base = first.time_base
@@ -180,8 +180,8 @@ class AvSource:
     def _sought(self, ticks: int) -> tuple[Iterator[Any], Any]:
         """Frames from about a place on, and the first of them (None: there is none).
 
-        ffmpeg finds a place in an MP3 by reading up to it. Of a remote one that costs all of its bytes, so it
-        is reckoned from the bit rate first, which is exact where that is constant: then bytes and time agree.
+        ffmpeg finds a place in an MP3 by reading up to it, which in the end costs all of its bytes. So it is
+        reckoned from the bit rate first, which is exact where that is constant: then bytes and time agree.
         """
         if self._reckons:
             self._container.flags = int(self._container.flags) | int(av.container.Flags.fast_seek.value)
