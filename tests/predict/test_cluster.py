@@ -122,6 +122,19 @@ def test_the_command_prints_the_same_lines_as_on_one_machine(
     assert [r["scores"] for r in again.records] == [r["scores"] for r in alone.records]
 
 
+def test_a_few_files_among_many_that_are_known_are_heard(
+    nodes: Nodes, library: Path, here: list[object]
+) -> None:
+    """Fewer than a call has, and no more come before the first of them is answered."""
+    songs = sorted(library.iterdir())
+    known: list[Job[Path]] = [Job(Path(), None)] * 5000
+    mixed = [*(Job(song, song) for song in songs[:3]), *known, Job(songs[3], songs[3])]
+    with closing(on(nodes)) as predictor:
+        answers = [track for _, track in predictor.predict(mixed)]
+    assert [told(track) for track in answers if track] == here[:4]
+    assert answers[3:-1] == [None] * 5000
+
+
 def test_a_node_that_goes_in_mid_run_costs_no_file(
     nodes: Nodes, library: Path, here: list[object], capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -62,7 +62,8 @@ class ClusterPredictor:
                 item, file = line[0]
                 answered = file is None or file.done
                 if self._stations is not None and not (answered and time.monotonic() < next_look):
-                    self._stations.turn(more=not exhausted, patience=0.0 if answered else WAIT_SECONDS)
+                    more = not exhausted and self._has_room(len(line))
+                    self._stations.turn(more=more, patience=0.0 if answered else WAIT_SECONDS)
                     next_look = time.monotonic() + LOOK_SECONDS
                 if not answered:
                     continue
@@ -86,10 +87,13 @@ class ClusterPredictor:
         return answer
 
     def _wants_more(self, in_line: int) -> bool:
-        stations = self._stations
-        if stations is None:
-            return in_line < LOOK_AHEAD
-        return stations.hungry and in_line < max(LOOK_AHEAD, LINE * stations.capacity)
+        return self._has_room(in_line) and (self._stations is None or self._stations.hungry)
+
+    def _has_room(self, in_line: int) -> bool:
+        """Whether more may wait for the first in line."""
+        return in_line < LOOK_AHEAD or (
+            self._stations is not None and in_line < LINE * self._stations.capacity
+        )
 
     def _started(self) -> Stations:
         from genretag.predict.stations import Stations

@@ -190,7 +190,7 @@ class Stations:
     def turn(self, *, more: bool, patience: float) -> None:
         """Send out what waits and take in what has come, waiting up to `patience` seconds for something.
 
-        `more`: whether further files may be added soon, so that a call may wait for its batch.
+        `more`: whether further files will be added whatever comes, so that a call may wait for its batch.
         """
         self._look_round()
         self._send_errands(1 if patience else ERRANDS)
@@ -280,7 +280,8 @@ class Stations:
             stations = [station for station in stations if station.open]
             if not stations:
                 return
-            count = BATCH if more else min(BATCH, -(-len(self._waiting) // len(stations)))
+            # The last ones are shared out.
+            count = BATCH if len(self._waiting) >= BATCH else -(-len(self._waiting) // len(stations))
             min(stations, key=lambda station: station.load).send(_first(self._waiting, count))
 
     def _send_errands(self, least: int) -> None:
@@ -289,8 +290,7 @@ class Stations:
             stations = [station for station in self._unkept() if station.errands <= ERRANDS]
             if not stations:
                 return
-            least_busy = min(stations, key=lambda station: station.errands)
-            least_busy.send(_first(self._errands, min(ERRANDS, len(self._errands))))
+            min(stations, key=lambda station: station.errands).send(_first(self._errands, ERRANDS))
 
     def _unkept(self) -> list[_Station]:
         """Stations that may have more of anything: all but one that is kept for a suspect."""
@@ -352,8 +352,11 @@ def _divided(cores: int, parts: int) -> list[int]:
 
 
 def _first(files: deque[File], count: int) -> list[File]:
-    """So many of them, taken out."""
-    return [files.popleft() for _ in range(count)]
+    """So many of them at most, taken out; what is done with them is the same for all."""
+    first = [files.popleft()]
+    while files and len(first) < count and files[0].work == first[0].work:
+        first.append(files.popleft())
+    return first
 
 
 def _named(answer: Any, path: Path, host: str) -> Any:
