@@ -6,7 +6,8 @@ Each node is a process of a real Ray cluster. It hears nothing: it takes the tim
 for a file (the mean of `benchmarks.stages`) and answers with made-up scores; so 64 nodes fit on one machine,
 and what is measured is the command in front of them, with all that Ray asks of it. Prints, by the number of
 nodes: records a second, as a share of what so many nodes could do, and processor milliseconds of the command
-for a record. All processes share the cores of this machine, so the rate may fall short for want of these.
+for a record. All processes share the cores of this machine; the last column says how busy these were, and so
+whether the rate fell short for want of them. Needs Linux.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ import numpy as np
 from benchmarks import program
 from benchmarks.cluster import cluster
 from benchmarks.simulate import MEASURED, Stages
-from benchmarks.stages import looking, under_way
+from benchmarks.stages import Look, looking, under_way
 from benchmarks.tagging_report import table
 from genretag.checkpoint import Checkpoint
 from genretag.predict.engine import EngineOptions, TrackScores
@@ -46,7 +48,8 @@ class Reciter:
     """In place of `stations.Hearer`: as long in its work, and as much in its answers."""
 
     def __init__(self, checkpoint: Checkpoint, options: EngineOptions, version: str) -> None:
-        self._labels = len(checkpoint.meta.labels.names)
+        labels = len(checkpoint.meta.labels.names)
+        self._scores = np.random.default_rng(0).random(labels, dtype=np.float32) ** 4
         self._seconds = float(os.environ[FILE_SECONDS])
         self._free = [0.0] * (options.cores or 1)
         self._lock = threading.Lock()
@@ -67,7 +70,7 @@ class Reciter:
         return [_read(path) for path in paths]
 
     def _heard(self, path: Path) -> TrackScores:
-        scores = np.random.default_rng(int(path.stem)).random(self._labels, dtype=np.float32) ** 4
+        scores = np.roll(self._scores, int(path.stem))
         return TrackScores(scores, None, None, 240.0, 8, self._seconds, None)
 
 
@@ -75,6 +78,38 @@ def _read(path: Path) -> Reading:
     name, status = hashlib.sha256(os.fsencode(path)).hexdigest(), path.stat()
     known = KnownFile(f"mp3:{name}", "mp3", True, ("Rock",))
     return Reading(known, None, (status.st_size, status.st_mtime_ns))
+
+
+def idle_seconds() -> float:
+    """Seconds that all cores of this machine together had nothing to do so far; see proc(5), /proc/stat."""
+    return int(Path("/proc/stat").read_text().split(maxsplit=5)[4]) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def watching(process: int) -> Iterator[tuple[list[Look], list[tuple[float, float]]]]:
+    """What `benchmarks.stages.looking` sees, and how long the cores of the machine were idle until when."""
+    idle: list[tuple[float, float]] = []
+    over, start = threading.Event(), time.perf_counter()
+
+    def look() -> None:
+        while not over.wait(0.2):
+            idle.append((time.perf_counter() - start, idle_seconds()))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        with looking(process) as series:
+            yield series, idle
+    finally:
+        over.set()
+        thread.join()
+
+
+def busy(idle: Sequence[tuple[float, float]], begin: float, end: float) -> float:
+    """The part of the time of all cores, from one moment to another, in which they had something to do."""
+    during = [(at, seconds) for at, seconds in idle if begin <= at <= end]
+    (first, before), (last, after) = during[0], during[-1]
+    return 1 - (after - before) / ((last - first) * (os.cpu_count() or 1))
 
 
 def paths(folder: Path, count: int) -> None:
@@ -94,11 +129,13 @@ def measure(nodes: int, cores: int, files: int, seconds: float, model: str) -> d
         paths(library, files)
         arguments = ["--dry-run", "--existing", "replace", "--model", model, "--device", "cpu"]
         arguments += ["--workers", str(cores), "--engine", "ray", "--ray-address", address, str(library)]
-        done = program.tag(home, arguments, watching=looking, module="benchmarks.driver")
+        done = program.tag(home, arguments, watching=watching, module="benchmarks.driver")
     if len(done["records"]) != files:
         raise SystemExit(done["stderr"])
-    found = under_way(done)
-    return {**found, "linear": found["rate"] * seconds / (nodes * cores)}
+    arrivals, (series, idle) = done["arrivals"], done["seen"]
+    found = under_way({**done, "seen": series})
+    machine = busy(idle, arrivals[len(arrivals) // 4], arrivals[-1])
+    return {**found, "linear": found["rate"] * seconds / (nodes * cores), "busy": machine}
 
 
 def drive(arguments: list[str]) -> None:
@@ -113,7 +150,8 @@ def drive(arguments: list[str]) -> None:
 
 def show(rows: Sequence[dict[str, float]]) -> str:
     """A table of the medians."""
-    head = ["nodes", "files", "files/s", "of linear", "main thread, ms a file", "command, ms a file"]
+    head = ["nodes", "files", "files/s", "of linear"]
+    head += ["main thread, ms a file", "command, ms a file", "cores of this machine, busy"]
     return table(
         head,
         [
@@ -124,6 +162,7 @@ def show(rows: Sequence[dict[str, float]]) -> str:
                 f"{row['linear']:.2f}",
                 f"{1000 * row['driver']:.2f}",
                 f"{1000 * row['processor']:.2f}",
+                f"{100 * row['busy']:.0f} %",
             ]
             for row in rows
         ],
