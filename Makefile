@@ -37,7 +37,7 @@ test: lint types unit
 
 # Lines of what writes into files that the tests of it run, their processes too. Without the crash trials: these record
 # every file that a run makes, and would find those of coverage among them.
-CORE_TESTS = tests/tagging tests/cli/test_tag_command.py tests/cli/test_apply_command.py \
+CORE_TESTS = tests/tagging tests/library tests/cli/test_tag_command.py tests/cli/test_apply_command.py \
   tests/cli/test_one_run_at_a_time.py tests/cli/test_signals.py tests/cli/test_resume_command.py \
   tests/cli/test_map_command.py tests/cli/test_watch_command.py tests/cli/test_tag_by_album.py tests/audio/test_remote.py \
   tests/test_store.py tests/test_journal.py tests/test_places.py

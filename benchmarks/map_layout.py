@@ -17,9 +17,9 @@ from sklearn.manifold import trustworthiness
 
 from benchmarks.pages_speed import made_up
 from genretag import checkpoint
+from genretag.library.tracks import gather, known_files
 from genretag.pages import layout
 from genretag.store import Store
-from genretag.tagging.library import gather, known_files
 
 STEPS = (300, 500, 1000)
 MADE_UP = 4000

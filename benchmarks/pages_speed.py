@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from genretag import checkpoint
 from genretag.checkpoint import CheckpointMeta
 from genretag.errors import FileError
+from genretag.library.tracks import Library, LibraryTrack, Stranger, gather, known_files
 from genretag.pages.report import page
 from genretag.predict.decide import DecisionRule, decide
 from genretag.store import CachedScores, FileKey, KnownFile, Store
-from genretag.tagging.library import Library, LibraryTrack, Stranger, gather, known_files
 
 SIZES = (1_000, 10_000, 50_000)
 ROUNDS = 5

@@ -16,6 +16,7 @@ FLOORS = (
     {"__main__"},
     {"cli"},
     {"pages"},
+    {"library"},
     {"tagging", "training"},
     {"predict"},
     {"models", "datasets"},

@@ -15,9 +15,9 @@ from benchmarks.pages_speed import made_up
 from browser import Visit, Visitor
 from genretag import checkpoint
 from genretag.errors import FileError
+from genretag.library.listing import COLUMNS
+from genretag.library.tracks import Library, LibraryTrack, Stranger
 from genretag.pages.report import page
-from genretag.tagging.library import Library, LibraryTrack, Stranger
-from genretag.tagging.listing import COLUMNS
 from sounds import make_sound
 
 pytestmark = pytest.mark.xdist_group("browser")

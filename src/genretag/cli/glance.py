@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from genretag.escapes import printable
-from genretag.tagging.library import Library, Stranger
-from genretag.tagging.overview import GenreRow, Overview
+from genretag.library.overview import GenreRow, Overview
+from genretag.library.tracks import Library, Stranger
 
 MOST_GENRES = 10
 MOST_STRANGERS = 4

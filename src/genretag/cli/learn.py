@@ -14,7 +14,7 @@ from genretag.cli.output import report_store, say
 from genretag.escapes import json_line, printable
 
 if TYPE_CHECKING:
-    from genretag.tagging.lessons import Lessons, Library, Source
+    from genretag.library.lessons import Lessons, Library, Source
     from genretag.training.learn import Grouped, Learnt
 
 _NAMED = 6
@@ -60,8 +60,8 @@ def learn(
     Example: genretag learn ~/Music/sorted; then: genretag tag -n ~/Music
     """
     from genretag.journal import Journal
+    from genretag.library.lessons import as_clips, choose, read_library
     from genretag.store import Store
-    from genretag.tagging.lessons import as_clips, choose, read_library
     from genretag.training.learn import LearnOptions, model_path
     from genretag.training.learn import learn as run
 

@@ -15,8 +15,8 @@ from genretag.errors import MapError, UsageError
 from genretag.escapes import printable
 
 if TYPE_CHECKING:
-    from genretag.tagging.mapcheck import MapReport
-    from genretag.tagging.vocabulary import Vocabulary
+    from genretag.library.mapcheck import MapReport
+    from genretag.library.vocabulary import Vocabulary
 
 app = typer.Typer(
     help="Write a map of genres for `tag --map`, and see what one would do.\n\n"
@@ -46,7 +46,7 @@ def init(
 
     Example: genretag map init ~/Music --most 20 --out taste.toml
     """
-    from genretag.tagging.mapdraft import draft
+    from genretag.library.mapdraft import draft
 
     if most is not None and most < 1:
         raise UsageError(f"--most {most}: give a whole number from 1 up")
@@ -83,7 +83,7 @@ def check(
 
     Example: genretag map check taste.toml ~/Music
     """
-    from genretag.tagging import mapcheck
+    from genretag.library import mapcheck
     from genretag.tagging.genremap import load_map
 
     load_map(map_file)  # a malformed one is told before a library is looked at
@@ -96,9 +96,9 @@ def check(
 
 
 def _survey(paths: list[Path] | None, model: str) -> Vocabulary:
+    from genretag.library.vocabulary import survey
     from genretag.store import Store
     from genretag.tagging.scan import require_any, scan
-    from genretag.tagging.vocabulary import survey
 
     require_any(paths or [])
     with Store.open() as store:

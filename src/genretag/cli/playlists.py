@@ -40,7 +40,7 @@ def playlists(
 
     Example: genretag playlists ~/Music/Genres ~/Music
     """
-    from genretag.tagging.playlists import collect, left_over, write_playlists
+    from genretag.library.playlists import collect, left_over, write_playlists
 
     if min_tracks < 1:
         raise UsageError(f"--min-tracks {min_tracks}: give a whole number from 1 up")

@@ -17,8 +17,8 @@ from genretag.errors import UsageError
 from genretag.escapes import json_line
 
 if TYPE_CHECKING:
+    from genretag.library.tracks import Library
     from genretag.store import Store
-    from genretag.tagging.library import Library
     from genretag.tagging.scan import Found
     from genretag.tagging.tag import TagOptions
 
@@ -101,7 +101,7 @@ def _require_names(html: Path | None, csv: Path | None) -> None:
 def _gather(
     paths: list[Path] | None, store: Store, listening: TagOptions, *, analyse: bool, quiet: bool
 ) -> Library:
-    from genretag.tagging.library import gather, known_files
+    from genretag.library.tracks import gather, known_files
     from genretag.tagging.scan import Found, scan
 
     if paths:
@@ -145,11 +145,11 @@ def _progress(items: Iterable[T], total: int, doing: str, *, quiet: bool) -> Ite
 
 
 def _show(library: Library, paths: list[str], html: Path | None, *, as_json: bool, silent: bool) -> None:
-    from genretag.tagging.overview import figures, overview
+    from genretag.library.overview import figures, overview
 
     found = overview(library)
     if as_json:
-        from genretag.tagging.listing import rows
+        from genretag.library.listing import rows
 
         head = {"model": library.meta.name, "gone": library.gone}
         print(json_line(head | figures(found) | {"library": list(rows(library))}))
@@ -176,7 +176,7 @@ def _write_page(library: Library, out: Path) -> None:
 
 
 def _write_csv(library: Library, out: Path) -> None:
-    from genretag.tagging.listing import write_csv
+    from genretag.library.listing import write_csv
 
     if str(out) == "-":
         write_csv(library, sys.stdout)

@@ -16,9 +16,9 @@ from genretag.cli.output import RecordPrinter, greet, report_links, report_store
 from genretag.errors import ScanError, UsageError
 
 if TYPE_CHECKING:
+    from genretag.library.arrivals import Arrivals
     from genretag.predict.engine import Predictor
     from genretag.store import Store
-    from genretag.tagging.arrivals import Arrivals
     from genretag.tagging.scan import Found
     from genretag.tagging.tag import TagOptions
 
@@ -69,9 +69,9 @@ def watch(
     Example: genretag watch --initial --existing refresh --quiet ~/Music
     """
     from genretag.audio.windows import parse_coverage
+    from genretag.library.arrivals import Arrivals
     from genretag.predict.engine import EngineOptions, Predictor
     from genretag.store import Store
-    from genretag.tagging.arrivals import Arrivals
     from genretag.tagging.plan import Existing
     from genretag.tagging.scan import ScanOptions
     from genretag.tagging.tag import Tagging, TagOptions

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from genretag.library.overview import figures, main, overview
+from genretag.library.tracks import Library, LibraryTrack
 from genretag.pages.layout import lay_out
 from genretag.pages.shell import document
-from genretag.tagging.library import Library, LibraryTrack
-from genretag.tagging.overview import figures, main, overview
 
 HEARINGS = ("sure", "unsure", "unheard", "failed")
 SCALE = 4000  # steps of the map in each direction

@@ -11,8 +11,8 @@ import pytest
 from foreign_tags import tag
 from genretag.errors import TrainingError
 from genretag.journal import Journal
+from genretag.library.lessons import Labelled, Library, as_clips, choose, read_library
 from genretag.store import Store
-from genretag.tagging.lessons import Labelled, Library, as_clips, choose, read_library
 from sounds import make_sound
 from writing import write_genres
 

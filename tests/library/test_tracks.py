@@ -13,10 +13,10 @@ from foreign_tags import tag
 from genretag import checkpoint
 from genretag.errors import FileError
 from genretag.journal import Journal
+from genretag.library.overview import figures, overview
+from genretag.library.tracks import Library, LibraryTrack, Stranger, gather, known_files
 from genretag.store import CachedScores, Store
-from genretag.tagging.library import Library, LibraryTrack, Stranger, gather, known_files
 from genretag.tagging.look import look, state_of
-from genretag.tagging.overview import figures, overview
 from genretag.tagging.scan import Found
 from genretag.tagging.undo import undo_run
 from sounds import make_sound

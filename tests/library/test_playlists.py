@@ -10,8 +10,8 @@ import pytest
 from mutagen.easyid3 import EasyID3
 
 from genretag.errors import WriteError
+from genretag.library.playlists import collect, left_over, write_playlists
 from genretag.tagging import tags
-from genretag.tagging.playlists import collect, left_over, write_playlists
 from genretag.tagging.scan import Found, scan
 from sounds import make_sound
 

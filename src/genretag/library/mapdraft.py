@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genretag.labels import known_genres, parents
-from genretag.tagging.vocabulary import Name, Vocabulary
+from genretag.library.vocabulary import Name, Vocabulary
 
 # Without a number of genres: those that as large a part of the files have, and more than one of them.
 FREQUENT_SHARE = 0.01

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genretag.labels import canonical
-from genretag.tagging.library import Hearing, Library, LibraryTrack
+from genretag.library.tracks import Hearing, Library, LibraryTrack
 
 # How sure the model is of the best genre: edges of the classes that are shown, probabilities.
 SURENESS_EDGES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)

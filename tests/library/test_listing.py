@@ -12,8 +12,8 @@ import pytest
 
 from genretag import checkpoint
 from genretag.errors import FileError
-from genretag.tagging.library import Library, LibraryTrack, Stranger
-from genretag.tagging.listing import COLUMNS, harmless, rows, write_csv
+from genretag.library.listing import COLUMNS, harmless, rows, write_csv
+from genretag.library.tracks import Library, LibraryTrack, Stranger
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from genretag.labels import canonical, known_genres, lookup
+from genretag.library.vocabulary import Vocabulary
 from genretag.tagging.genremap import Fate, GenreMap, parse_map, read_document
-from genretag.tagging.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, TextIO
 
 from genretag.escapes import printable
-from genretag.tagging.library import Library
+from genretag.library.tracks import Library
 
 COLUMNS = ("path", "hearing", "heard", "guess", "score", "genres", "before", "seconds", "album", "error")
 # A spreadsheet takes a cell that begins with one of these for a formula and may run it.

@@ -8,8 +8,8 @@ import pytest
 
 from genretag.audio.payload import identify
 from genretag.errors import FileError
+from genretag.library.arrivals import Arrivals
 from genretag.tagging import tags
-from genretag.tagging.arrivals import Arrivals
 from genretag.tagging.plan import Record
 from genretag.tagging.scan import ScanOptions
 from sounds import make_sound
