@@ -6,6 +6,8 @@ import json
 import os
 import platform
 import signal
+import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -261,6 +263,34 @@ def test_a_cluster_that_is_not_there_is_told_in_a_line(library: Path) -> None:
         pytest.raises(EngineError, match=r"^--ray-address 127\.0\.0\.1:1: no Ray cluster answers"),
     ):
         list(predictor.predict(jobs(library)))
+
+
+def test_a_cluster_that_asks_for_a_token_says_so(library: Path, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    secret = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "5" * 64, "HOME": str(tmp_path)}
+    port = address.partition(":")[2]
+    head = ("start", "--head", "--port", port, "--num-cpus", "1", "--include-dashboard", "false")
+    with subprocess.Popen(
+        [Path(sys.executable).with_name("ray"), *head, "--block"],
+        env=secret,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as running:
+        try:
+            arguments = ("tag", "-n", "--engine", "ray", "--ray-address", address, library / "00 é.mp3")
+            while socket.socket().connect_ex(("127.0.0.1", int(port))):
+                time.sleep(0.1)
+            open_to_all = {**os.environ, "RAY_AUTH_MODE": "disabled"}
+            refused = in_own_process(*arguments, env=open_to_all)
+            assert refused.code == 2
+            reason = "the Ray cluster asks for a token; set RAY_AUTH_MODE=token, and have the cluster's"
+            line = f"genretag: --ray-address {address}: {reason} ~/.ray/auth_token here"
+            assert refused.err.splitlines() == [line]
+            assert in_own_process(*arguments, "--model", MODEL, env=secret).code == 0
+        finally:
+            running.terminate()
 
 
 @pytest.mark.parametrize(

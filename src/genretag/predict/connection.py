@@ -33,7 +33,7 @@ def connect(address: str | None) -> tuple[Any, bool]:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     address = address or os.environ.get("RAY_ADDRESS") or None
     try:
-        with _own_ending():
+        with _own_ending(), _quiet_core():
             if address is None:
                 ray.init("local", include_dashboard=False, object_store_memory=STORE_BYTES, **quiet)
             else:
@@ -41,8 +41,22 @@ def connect(address: str | None) -> tuple[Any, bool]:
                 ray.init(address, **quiet)
     except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
         where = f"--ray-address {address}" if address else "--engine ray"
+        if _wants_token(error):
+            raise EngineError(
+                f"{where}: the Ray cluster asks for a token; set RAY_AUTH_MODE=token, and have the cluster's "
+                "~/.ray/auth_token here"
+            ) from error
         raise EngineError(f"{where}: no Ray cluster answers ({first_line(error)})") from error
     return ray, True
+
+
+def _wants_token(error: BaseException | None) -> bool:
+    """Whether this, or what led to it, says that the cluster knows who may do what (Ray 2.5x and later)."""
+    while error is not None:
+        if "InvalidAuthToken" in str(error) or type(error).__name__ == "AuthenticationError":
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _to_nobody(*arguments: object, **named: object) -> None:
@@ -54,6 +68,24 @@ def _knock(address: str) -> None:
     host, colon, port = address.rpartition(":")
     if colon and port.isdecimal():
         socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()
+
+
+@contextlib.contextmanager
+def _quiet_core() -> Iterator[None]:
+    """Keep off standard error what Ray's core says of every try to connect; no option stops that either."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 @contextlib.contextmanager
