@@ -330,6 +330,8 @@ def test_a_kill_loses_the_scores_of_three_recordings_at_most(tmp_path: Path) -> 
             assert number + 1 - there < 4
         for number in range(10, 40):
             store.remember_scores(f"audio {number}", "model", "fast", scores)
+            (there,) = other.row("SELECT count(*) FROM scores")
+            assert number + 1 - there < genretag.store.FLUSH_SCORES_AT_ONCE
         time.sleep(genretag.store.FLUSH_MOMENT)
         store.remember_scores("after them", "model", "fast", scores)
         (there,) = other.row("SELECT count(*) FROM scores")

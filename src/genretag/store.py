@@ -30,11 +30,12 @@ from genretag.mounts import require_local
 
 FLUSH_ROWS = 500
 FLUSH_SECONDS = 1.0
-# What was analysed is dear: a kill must not cost more of it than four recordings, or what came in one moment
-# (more than that only comes from many machines, or of files that cost little).
+# What was analysed is dear: a kill must not cost more of it than a few recordings. Of those that come in one
+# moment, from many machines or because they waited for one before them, it may be more.
 FLUSH_SCORES = 4
 FLUSH_SCORES_SECONDS = 0.1
 FLUSH_MOMENT = 0.02
+FLUSH_SCORES_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -264,7 +265,8 @@ class Store:
         patience = FLUSH_SECONDS
         if self._scores:
             patience = FLUSH_MOMENT if len(self._scores) >= FLUSH_SCORES else FLUSH_SCORES_SECONDS
-        if waiting >= FLUSH_ROWS or time.monotonic() - self._flushed > patience:
+        full = waiting >= FLUSH_ROWS or len(self._scores) >= FLUSH_SCORES_AT_ONCE
+        if full or time.monotonic() - self._flushed > patience:
             self.flush()
 
     @contextmanager
