@@ -19,7 +19,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -106,20 +105,14 @@ def overhead(library: Path, files: int, rounds: int, model: str) -> None:
 @contextlib.contextmanager
 def processor_time() -> Iterator[dict[int, float]]:
     """Seconds of processor time of every process below this one for the time of the block, by its number."""
-    before, spent, over = below(os.getpid()), {}, threading.Event()
+    before, spent = below(os.getpid()), dict[int, float]()
 
-    def look() -> None:
-        while not over.wait(0.2):
-            for pid, seconds in below(os.getpid()).items():
-                spent[pid] = seconds - before.get(pid, 0.0)
+    def look(_: float) -> None:
+        for pid, seconds in below(os.getpid()).items():
+            spent[pid] = seconds - before.get(pid, 0.0)
 
-    watch = threading.Thread(target=look)
-    watch.start()
-    try:
+    with program.every(0.2, look):
         yield spent
-    finally:
-        over.set()
-        watch.join()
 
 
 def below(root: int) -> dict[int, float]:

@@ -25,11 +25,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks import program
+from benchmarks import memory, program
 from benchmarks.cluster import cluster
 from benchmarks.simulate import MEASURED, Stages
 from benchmarks.stages import Look, looking, under_way
@@ -85,31 +85,30 @@ def idle_seconds() -> float:
     return int(Path("/proc/stat").read_text().split(maxsplit=5)[4]) / os.sysconf("SC_CLK_TCK")
 
 
+class Seen(NamedTuple):
+    """Seconds from the start, seconds that all cores were idle until then, bytes that the command held."""
+
+    seconds: float
+    idle: float
+    held: int
+
+
 @contextmanager
-def watching(process: int) -> Iterator[tuple[list[Look], list[tuple[float, float]]]]:
-    """What `benchmarks.stages.looking` sees, and how long the cores of the machine were idle until when."""
-    idle: list[tuple[float, float]] = []
-    over, start = threading.Event(), time.perf_counter()
+def watching(process: int) -> Iterator[tuple[list[Look], list[Seen]]]:
+    """What `benchmarks.stages.looking` sees, with what the machine did and the memory of the command."""
+    seen: list[Seen] = []
 
-    def look() -> None:
-        while not over.wait(0.2):
-            idle.append((time.perf_counter() - start, idle_seconds()))
+    def look(seconds: float) -> None:
+        seen.append(Seen(seconds, idle_seconds(), memory.proportional_size(process)))
 
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
-        with looking(process) as series:
-            yield series, idle
-    finally:
-        over.set()
-        thread.join()
+    with program.every(0.2, look), looking(process) as series:
+        yield series, seen
 
 
-def busy(idle: Sequence[tuple[float, float]], begin: float, end: float) -> float:
-    """The part of the time of all cores, from one moment to another, in which they had something to do."""
-    during = [(at, seconds) for at, seconds in idle if begin <= at <= end]
-    (first, before), (last, after) = during[0], during[-1]
-    return 1 - (after - before) / ((last - first) * (os.cpu_count() or 1))
+def busy(during: Sequence[Seen]) -> float:
+    """The part of the time of all cores in which they had something to do."""
+    first, last = during[0], during[-1]
+    return 1 - (last.idle - first.idle) / ((last.seconds - first.seconds) * (os.cpu_count() or 1))
 
 
 def paths(folder: Path, count: int) -> None:
@@ -132,10 +131,16 @@ def measure(nodes: int, cores: int, files: int, seconds: float, model: str) -> d
         done = program.tag(home, arguments, watching=watching, module="benchmarks.driver")
     if len(done["records"]) != files:
         raise SystemExit(done["stderr"])
-    arrivals, (series, idle) = done["arrivals"], done["seen"]
+    arrivals, (series, seen) = done["arrivals"], done["seen"]
     found = under_way({**done, "seen": series})
-    machine = busy(idle, arrivals[len(arrivals) // 4], arrivals[-1])
-    return {**found, "linear": found["rate"] * seconds / (nodes * cores), "busy": machine}
+    during = [one for one in seen if arrivals[len(arrivals) // 4] <= one.seconds <= arrivals[-1]]
+    return {
+        **found,
+        "linear": found["rate"] * seconds / (nodes * cores),
+        "busy": busy(during),
+        "first_bytes": during[0].held,
+        "last_bytes": during[-1].held,
+    }
 
 
 def drive(arguments: list[str]) -> None:
@@ -196,6 +201,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         median = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
         rows.append({"nodes": nodes, "files": files, **median})
     print(show(rows))
+    for row in rows:
+        held = " MiB, at the end ".join(f"{row[name] / 2**20:.0f}" for name in ("first_bytes", "last_bytes"))
+        print(f"memory of the command, {row['nodes']} nodes: a quarter in {held} MiB")
     if options.out:
         found = {"machine": program.machine(), "seconds": seconds, "cores": options.cores, "rows": rows}
         options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

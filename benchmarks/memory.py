@@ -14,7 +14,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -95,20 +94,9 @@ class Seen:
 @contextmanager
 def watching(leader: int, interval: float = INTERVAL) -> Iterator[Seen]:
     """Look at a running program every `interval` seconds until the end of the block."""
-    seen, start, over = Seen(), time.perf_counter(), threading.Event()
-
-    def look() -> None:
-        while not over.is_set():
-            seen.look(leader, time.perf_counter() - start)
-            over.wait(interval)
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
+    seen = Seen()
+    with program.every(interval, lambda seconds: seen.look(leader, seconds)):
         yield seen
-    finally:
-        over.set()
-        thread.join()
 
 
 def watch(command: Sequence[str], home: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -76,6 +77,26 @@ def rate(arrivals: Sequence[float], low: float = 0.25, high: float = 1.0) -> flo
     """Records a second between two shares of a run: by default once it is well under way."""
     first, last = round(low * (len(arrivals) - 1)), round(high * (len(arrivals) - 1))
     return (last - first) / (arrivals[last] - arrivals[first])
+
+
+@contextmanager
+def every(seconds: float, look: Callable[[float], None]) -> Iterator[None]:
+    """Call `look` again and again beside the block, with the seconds since its beginning, from then on."""
+    over, start = threading.Event(), time.perf_counter()
+
+    def watch() -> None:
+        while True:
+            look(time.perf_counter() - start)
+            if over.wait(seconds):
+                return
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 @contextmanager

@@ -16,10 +16,9 @@ import json
 import os
 import statistics
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,25 +98,15 @@ class Look:
 def looking(process: int) -> Iterator[list[Look]]:
     """Look at a running program and all that it starts, every LOOK_SECONDS."""
     series: list[Look] = []
-    over, start = threading.Event(), time.perf_counter()
 
-    def look() -> None:
-        while not over.is_set():
-            try:
-                main = main_thread_seconds(process)
-            except (FileNotFoundError, ProcessLookupError):
-                return
+    def look(seconds: float) -> None:
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+            main = main_thread_seconds(process)
             everything = sum(map(memory.processor_seconds, memory.processes_of(process)))
-            series.append(Look(time.perf_counter() - start, main, everything))
-            over.wait(LOOK_SECONDS)
+            series.append(Look(seconds, main, everything))
 
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
+    with program.every(LOOK_SECONDS, look):
         yield series
-    finally:
-        over.set()
-        thread.join()
 
 
 def under_way(done: dict[str, Any]) -> dict[str, float]:

@@ -18,8 +18,9 @@ from genretag.tagging.look import read
 def test_cores_are_busy_when_they_are_not_idle() -> None:
     cores = os.cpu_count() or 1
     idle = [(0.0, 5.0), (1.0, 5.0 + cores), (2.0, 5.0 + 1.5 * cores), (3.0, 5.0 + 1.5 * cores)]
-    assert driver.busy(idle, 0.0, 1.5) == pytest.approx(0.0)
-    assert driver.busy(idle, 1.0, 3.0) == pytest.approx(0.75)
+    seen = [driver.Seen(seconds, until, 0) for seconds, until in idle]
+    assert driver.busy(seen[:2]) == pytest.approx(0.0)
+    assert driver.busy(seen[1:]) == pytest.approx(0.75)
 
 
 def test_nodes_that_recite_take_their_time_and_answer_for_every_file(

@@ -207,10 +207,12 @@ class AvSource:
 
         At a constant bit rate every packet lies where its number says, within the byte of padding.
         """
-        start, landed = self._start, self._landed
-        if start is None or landed is None or not start.duration or abs(landed.size - start.size) > 1:
+        start, landed, rate = self._start, self._landed, self._stream.codec_context.bit_rate
+        if start is None or landed is None or not start.duration or not rate:
             return None
-        size = float(start.duration * self._stream.time_base) * self._stream.codec_context.bit_rate / 8
+        if abs(landed.size - start.size) > 1:
+            return None
+        size = float(start.duration * self._stream.time_base) * rate / 8
         number = round((landed.pos - start.pos) / size)
         late = start.pts + number * start.duration - landed.pts
         fits = abs(landed.pos - start.pos - number * size) < 2 and abs(late) <= 2 * start.duration

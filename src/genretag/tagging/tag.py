@@ -18,7 +18,7 @@ from genretag.interruption import held_off
 from genretag.places import Place
 from genretag.predict.decide import Decision, DecisionRule, decide
 from genretag.predict.engine import EngineOptions, Job, PredictorLike, TrackScores, predict
-from genretag.store import CachedScores, FileKey, KnownFile, Store
+from genretag.store import CachedScores, KnownFile, Store
 from genretag.tagging import tags
 from genretag.tagging.album import Albums, By, Track, Verdict
 from genretag.tagging.genremap import GenreMap
@@ -48,13 +48,9 @@ class TagOptions:
 
 
 @dataclass(frozen=True)
-class _Candidate:
+class _Candidate(Look):
     """One file on its way: what is known of it before the model has spoken."""
 
-    path: Path
-    key: FileKey | None = None
-    known: KnownFile | None = None
-    error: FileError | None = None
     kept: bool = False
     cached: CachedScores | None = None
 
