@@ -79,7 +79,7 @@ def without_base(checkpoint: bytes) -> bytes:
 
 
 def complete_learnt(part: bytes) -> bytes:
-    """Return the checkpoint that `without_base` was given; its SHA-256 is that of the README."""
+    """Return the checkpoint that `without_base` was given; verified by its SHA-256."""
     base = _tensors(LEARN_BASE.read_bytes())
     header, start = _header(part)
     content, at = bytearray(), start
