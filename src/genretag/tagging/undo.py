@@ -17,7 +17,8 @@ from genretag.places import places_listed
 from genretag.store import FileKey, KnownFile, Store
 from genretag.tagging import tags
 from genretag.tagging.delta import apply_delta
-from genretag.tagging.write import Step, WriteOutcome, hash_file, safe_write
+from genretag.tagging.staged_copy import Step
+from genretag.tagging.write import WriteOutcome, hash_file, safe_write
 
 
 @dataclass(frozen=True)
