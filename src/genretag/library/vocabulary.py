@@ -71,7 +71,7 @@ def survey(paths: Iterable[Path], store: Store, model: str) -> Vocabulary:
     for path in paths:
         try:
             key = FileKey.of(path.stat())
-            known = store.known_file(key)
+            known = store.known_file(key, path)
             genres = tags.read(path).genres if known is None else known.genres
         except (OSError, GenretagError):
             continue

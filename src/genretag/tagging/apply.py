@@ -13,8 +13,9 @@ from genretag.interruption import held_off
 from genretag.places import places_listed
 from genretag.store import FileKey, KnownFile, Store
 from genretag.tagging import tags
+from genretag.tagging.look import only_ctime_differs
 from genretag.tagging.plan import Record, find_path
-from genretag.tagging.tag import provenance
+from genretag.tagging.tag import ATTEMPTS, provenance
 from genretag.tagging.writer import GenreWriter, WriteOptions
 
 
@@ -41,6 +42,7 @@ class Applying:
         self._roots = [Path(os.path.realpath(folder)) for folder in under or (Path(),)]
         places = places_listed(find_path(record.path) for record in self.plan)
         self.writer = GenreWriter(store, command, None, options, places)
+        self._store = store
 
     def records(self) -> Generator[Record, None, None]:
         """A record for every line that asks for genres (planned, or unsure and filled in by hand).
@@ -55,11 +57,24 @@ class Applying:
 
     def _carried_out(self, planned: Record) -> Record:
         path = find_path(planned.path)
+        for _ in range(ATTEMPTS - 1):
+            key = _key(path)
+            record = self._attempted(planned, path)
+            raced = record.error is not None and record.error.code == "changed"
+            # Edited, its modification time restored, while it was being written: its genres decide anew.
+            if not (raced and key is not None and only_ctime_differs(path, key)):
+                return record
+        return self._attempted(planned, path)
+
+    def _attempted(self, planned: Record, path: Path) -> Record:
         record = replace(planned, path=path, error=None, seconds=0.0)
         try:
             self._refuse_outside(planned, path)
             key = FileKey.of(path.stat())
             audio_id, state = identify(path), tags.read(path)
+            known = KnownFile(audio_id, state.format, state.taggable, state.genres)
+            # A later undo finds the file here if it was moved.
+            self._store.remember_file(key, path, known)
             if planned.audio not in (None, audio_id):
                 raise _changed(f"{path}: holds another recording than the plan was made of")
             if tags.same(state, planned.genres, self.options.separator):
@@ -67,7 +82,6 @@ class Applying:
             if planned.audio is not None and planned.previous != state.genres:
                 found = ", ".join(state.genres) or "none"
                 raise _changed(f"{path}: its genre changed since the plan was made (now {found})")
-            known = KnownFile(audio_id, state.format, state.taggable, state.genres)
             note = provenance(planned) if self.options.provenance else None
             changed = self.writer.write(path, key, known, planned.genres, note)
         except StoreError:
@@ -94,6 +108,13 @@ class Applying:
         raise PlanError(
             f"{path}{leads}: {where}; if you trust the plan, allow it with --under DIR", code="outside"
         )
+
+
+def _key(path: Path) -> FileKey | None:
+    try:
+        return FileKey.of(path.stat())
+    except OSError:
+        return None
 
 
 def _changed(message: str) -> PlanError:

@@ -18,11 +18,11 @@ from genretag.interruption import held_off
 from genretag.places import Place
 from genretag.predict.decide import Decision, DecisionRule, decide
 from genretag.predict.engine import EngineOptions, Job, PredictorLike, TrackScores, predict
-from genretag.store import CachedScores, KnownFile, Store
+from genretag.store import CachedScores, FileKey, KnownFile, Store
 from genretag.tagging import tags
 from genretag.tagging.album import Albums, By, Track, Verdict
 from genretag.tagging.genremap import GenreMap
-from genretag.tagging.look import Look, state_of
+from genretag.tagging.look import Look, look_again, only_ctime_differs, state_of
 from genretag.tagging.lookahead import looked_ahead
 from genretag.tagging.plan import Existing, Record, merge
 from genretag.tagging.scan import Found
@@ -30,6 +30,9 @@ from genretag.tagging.writer import GenreWriter, WriteOptions
 
 # Failures of the sound itself: the same bytes fail again, so they are not tried at every run.
 _LASTING = frozenset({"empty", "not-audio", "decode-failed", "too-short", "silent", "timeout", "worker-died"})
+
+# Times that a file may be edited, its modification time restored, while it is being written.
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -203,6 +206,33 @@ class Tagging:
         self, record: Record, candidate: _Candidate, known: KnownFile, decided: tuple[str, ...]
     ) -> Record:
         """The record of a file whose genres are decided."""
+        if self.options.write and decided:
+            return self._decided_now(record, candidate, known, decided)
+        return self._planned(record, known, decided)
+
+    def _decided_now(
+        self, record: Record, candidate: _Candidate, known: KnownFile, decided: tuple[str, ...]
+    ) -> Record:
+        """Write a file by the genres that it has now, which may be others than before its analysis."""
+        assert candidate.key is not None
+        for attempt in range(ATTEMPTS):
+            key = self.writer.key_now(candidate.key)
+            look = look_again(record.path, key, known, self.store, force=key != candidate.key)
+            if look.error:
+                return replace(record, status="failed", error=look.error)
+            assert look.key is not None
+            assert look.known is not None
+            planned = self._planned(replace(record, previous=look.known.genres), look.known, decided)
+            if planned.status != "planned":
+                return planned
+            written = self._written(planned, look.key, look.known)
+            raced = written.error is not None and written.error.code == "changed"
+            if not (raced and attempt < ATTEMPTS - 1 and only_ctime_differs(record.path, look.key)):
+                return written
+        raise AssertionError
+
+    def _planned(self, record: Record, known: KnownFile, decided: tuple[str, ...]) -> Record:
+        """Return the record with the genres that the file should have, by those that it has."""
         if not known.taggable:
             reason = known.error or FileError(
                 "not-taggable", f"{record.path}: {known.format} files have no place for a genre"
@@ -211,16 +241,17 @@ class Tagging:
         if not decided:
             return replace(record, status="unsure")
         wanted = merge(self.options.existing, known.genres, decided, self._ours(record.path, known))
-        if wanted is None or known.genres == tags.as_stored(wanted, self.options.writing.separator):
+        separator = self.options.writing.separator
+        if known.genres == tags.as_stored(decided if wanted is None else wanted, separator):
             return replace(record, status="unchanged", genres=known.genres)
-        record = replace(record, status="planned", genres=wanted)
-        return self._written(record, candidate, known) if self.options.write else record
+        if wanted is None:  # another program gave it a genre since it was looked at
+            return replace(record, status="kept")
+        return replace(record, status="planned", genres=wanted)
 
-    def _written(self, record: Record, candidate: _Candidate, known: KnownFile) -> Record:
-        assert candidate.key is not None
+    def _written(self, record: Record, key: FileKey, known: KnownFile) -> Record:
         note = provenance(record) if self.options.writing.provenance else None
         try:
-            changed = self.writer.write(record.path, candidate.key, known, record.genres, note)
+            changed = self.writer.write(record.path, key, known, record.genres, note)
         except StoreError:
             raise
         except GenretagError as error:
