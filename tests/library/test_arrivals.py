@@ -96,7 +96,7 @@ def test_a_change_of_tags_does_not_bring_a_file_back_other_sound_does(
     arrivals.seen(song, 0)
     assert ready(arrivals, 5) == ["song.flac"]
     tags.write(song, ["Rock"])
-    arrivals.done(Record(song, "written", audio=identify(song)))
+    assert arrivals.done(Record(song, "written", audio=identify(song)), 5)
     arrivals.seen(song, 6)
     tags.write(song, ["A much longer genre of somebody's own"])
     arrivals.seen(song, 7)
@@ -112,7 +112,7 @@ def test_a_file_that_failed_is_tried_again_when_it_changes(arrivals: Arrivals, t
     song.write_bytes(b"half of it")
     arrivals.seen(song, 0)
     assert ready(arrivals, 5) == ["song.mp3"]
-    arrivals.done(Record(song, "failed", error=FileError("not-audio", "no"), audio="x"))
+    assert arrivals.done(Record(song, "failed", error=FileError("not-audio", "no"), audio="x"), 5)
     arrivals.seen(song, 6)
     assert ready(arrivals, 11) == []
     song.write_bytes(b"half of it and the rest")
