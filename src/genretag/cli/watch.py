@@ -1,4 +1,4 @@
-"""`genretag watch`: tag what arrives."""
+"""`genretag watch`: tag new files in folders."""
 
 from __future__ import annotations
 
@@ -28,14 +28,12 @@ TICK_SECONDS = 0.5
 def watch(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR", help="Folders to watch.")],
     *,
-    initial: Annotated[
-        bool, typer.Option("--initial", help="First tag what is there already; default: only what comes.")
-    ] = False,
+    initial: Annotated[bool, typer.Option("--initial", help="Also tag files that exist already.")] = False,
     settle: Annotated[
-        float, typer.Option(metavar="S", help="Seconds in which a file must not change to be complete.")
+        float, typer.Option(metavar="S", help="Seconds without change before a file is tagged.")
     ] = 5.0,
     poll: Annotated[
-        bool, typer.Option("--poll", help="Look every half second: for network drives, which report nothing.")
+        bool, typer.Option("--poll", help="Scan every 2 s instead of using notifications.")
     ] = False,
     model: options.Model = "auto",
     dry_run: deciding.DryRun = False,
@@ -59,10 +57,11 @@ def watch(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """Tag what arrives in folders, until Ctrl-C.
+    """Watch folders and tag new files.
 
-    A file is tagged when it has stood still for some seconds; hidden files and downloads under way are passed
-    over. What arrives together is one run of the history.
+    Runs until Ctrl-C. A file is tagged once it has not changed for some seconds and no program has it open
+    for writing; hidden files and unfinished downloads are left out. Files that arrive together are one run
+    of the history.
 
     Example: genretag watch ~/Downloads/Music
 
