@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from genretag.database import sync_folder
-from genretag.errors import WriteError
+from genretag.errors import DecodeError, WriteError
 from genretag.journal import Journal, Write
 from genretag.store import Store
 from genretag.tagging.inplace import is_half_written, taken, write_into
@@ -69,7 +69,7 @@ def _settle_in_place(journal: Journal, write: Write) -> str:
             sync_file(write.path)
             return _end_in_place(journal, write, f"had been written whole when {run}", written=True)
         return _end_in_place(journal, write, f"was left as it was when {run}", written=False)
-    except (OSError, WriteError) as error:
+    except (OSError, DecodeError, WriteError) as error:
         reason = getattr(error, "strerror", None) or error
         return (
             f"{write.path}: cannot be set right now after {run} ({reason}); its whole copy is {write.temp}; "
@@ -144,7 +144,7 @@ def _was_replaced(write: Write) -> bool:
 
 def _content(path: Path) -> bytes | None:
     """SHA-256 of a regular file; None for anything else (a pipe would never end)."""
-    with suppress(OSError):
+    with suppress(OSError, DecodeError):
         return hash_file(path) if path.is_file() else None
     return None
 
