@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import unicodedata
@@ -9,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from genretag.errors import FileError, GenretagError, WriteError
+from genretag.audio.payload import open_regular
+from genretag.errors import DecodeError, FileError, GenretagError, WriteError
 from genretag.escapes import printable
 from genretag.files import put_in_place
 from genretag.labels import canonical
@@ -145,7 +147,7 @@ def _file_name(genre: str, taken: set[str]) -> str:
 
 def _is_ours(path: Path) -> bool:
     try:
-        with path.open(encoding="utf-8", errors="replace") as file:
+        with io.TextIOWrapper(open_regular(path), encoding="utf-8", errors="replace") as file:
             return any(file.readline(1000).rstrip("\r\n") == MARK for _ in range(3))
-    except OSError:
+    except (OSError, DecodeError):
         return False

@@ -71,7 +71,7 @@ def _settle_in_place(journal: Journal, write: Write) -> str:
             sync_file(write.path)
             return _end_in_place(journal, write, f"had been written whole when {run}", written=True)
         return _end_in_place(journal, write, f"was left as it was when {run}", written=False)
-    except (OSError, WriteError) as error:
+    except (OSError, DecodeError, WriteError) as error:
         reason = getattr(error, "strerror", None) or error
         return (
             f"{write.path}: cannot be set right now after {run} ({reason}); its whole copy is {write.temp}; "

@@ -165,6 +165,8 @@ def _find(store: Store, journal: Journal, write: Write) -> tuple[Path, bool]:
             return path, True
     if os.path.isfile(write.path):
         raise _SkipError(f"{write.path}: another recording has this name now", "changed", _now(write))
+    if os.path.lexists(write.path):
+        raise _SkipError(f"{write.path}: is not a regular file any more", "changed")
     raise _SkipError(
         f"{write.path}: is gone; if it was moved, let genretag see it: genretag tag -n NEW-PLACE", "missing"
     )
