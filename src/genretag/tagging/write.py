@@ -112,8 +112,8 @@ def safe_write(
             opened.callback(staged.close)
             staged.open_original()
             with suppress(FileNotFoundError):
-                # Fails for a path that is too long for the system: such a path must not get into the journal.
-                folder.lstat(temp.name)
+                # Fails for a path that is too long for the system. Recovery could not use it either.
+                temp.lstat()
         write_id = journal.intend(run_id, target, temp, change, staged.status.st_mtime_ns, in_place=in_place)
         try:
             with _reported(path, staged.paths), file_lock(path, staged.original):
