@@ -17,7 +17,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from genretag.audio.payload import identify, same_payload
+from genretag.audio.packets import same_audio
+from genretag.audio.payload import identify
 from genretag.database import sync_folder
 from genretag.errors import GenretagError, WriteError
 from genretag.journal import Change, Journal
@@ -104,7 +105,7 @@ def safe_write(
             before = _copy(target, temp)
             edit(temp)
             _check(path, temp, check)
-            if not same_payload(target, temp):
+            if not same_audio(target, temp):
                 _unchanged(path, target, expected, change.audio_id)
                 raise _failed(path, "it would not sound the same")
             after = hash_file(temp)
