@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # A day of AAC has 4 million packets. Damaged tables can list any number, and the same bytes many times.
 MAX_PACKETS = 5_000_000
 MAX_REPEATS = 4
+BUFFER = 1 << 18
 
 
 def same_audio(first: Path, second: Path) -> bool:
@@ -70,7 +71,7 @@ def _demux(path: Path, max_bytes: int) -> _Demuxed:
     with open_regular(path) as file:
         try:
             # The format is given: another demuxer could open other files that this one names.
-            with av.open(file, format="mov", metadata_errors="ignore") as container:
+            with av.open(file, format="mov", metadata_errors="ignore", buffer_size=BUFFER) as container:
                 _read_packets(container, max_bytes, found)
         except av.error.FFmpegError as error:
             found.error = type(error).__name__, error.errno
