@@ -40,7 +40,6 @@ LAYOUTS = {
     "index of the file": Layout({"movflags": "empty_moov+dash+global_sidx"}),
     "hidden fragments": Layout({"movflags": "hybrid_fragmented"}),
 }
-FRAGMENTED = tuple(name for name, layout in LAYOUTS.items() if "movflags" in layout.options)
 
 
 def make_layout(path: Path, name: str, seconds: float = 3.0) -> Path:

@@ -38,7 +38,7 @@ def test_every_format_yields_the_same_packets(tmp_path: Path, suffix: str) -> No
 
 
 def test_a_fragmented_file_plays_to_its_end_after_a_run_and_its_undo(tmp_path: Path) -> None:
-    """Every layout is tagged by the command, played, and taken back to the very bytes."""
+    """Every layout is tagged by the command, demuxed, and restored byte for byte by undo."""
     folder = tmp_path / "music"
     folder.mkdir()
     found = {}
@@ -50,9 +50,9 @@ def test_a_fragmented_file_plays_to_its_end_after_a_run_and_its_undo(tmp_path: P
     answer = in_own_process("tag", "--json", "--provenance", "--top", "3", *SURE, folder)
     assert {record["status"] for record in answer.records} == {"written"}, answer.err
     assert len(answer.records) == len(found)
-    for path, (content, heard, late, name) in found.items():
+    for path, (content, expected, late, name) in found.items():
         assert path.read_bytes() != content
-        assert packets(path) == heard
+        assert packets(path) == expected
         assert packets_after_seek(path, 2.0) == late
         assert identify(path) == name
         with av.open(str(path)) as container:
