@@ -11,7 +11,8 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from genretag.audio.payload import identify, same_payload
+from genretag.audio.packets import same_audio
+from genretag.audio.payload import identify
 from genretag.database import sync_folder
 from genretag.errors import GenretagError, WriteError
 from genretag.journal import Change, Journal
@@ -122,7 +123,7 @@ class StagedCopy:
         try:
             edit(self.copy_path)
             _check(self.path, self.paths, self.copy_path, check)
-            same = same_payload(self.original_path, self.copy_path)
+            same = same_audio(self.original_path, self.copy_path)
         except GenretagError as error:
             raise type(error)(self._plain(str(error)), code=error.code) from error
         if not same:

@@ -1,0 +1,103 @@
+"""Compare the audio of two files by the packets that a player gets from them.
+
+A file that locates its audio by file offsets may hold the same audio bytes and still not play after an edit,
+so the copy of an MP4 file is compared by its demuxed packets. Nothing is decoded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genretag.audio.payload import open_regular, same_payload
+
+if TYPE_CHECKING:
+    import av
+
+# A day of AAC has 4 million packets. Damaged tables can list any number, and the same bytes many times.
+MAX_PACKETS = 5_000_000
+MAX_REPEATS = 4
+BUFFER = 1 << 18
+
+
+def same_audio(first: Path, second: Path) -> bool:
+    """Return True if two files hold the same audio bytes and, for MP4 files, yield the same packets.
+
+    Raises:
+        OSError: A file cannot be read.
+        DecodeError: A path is not a regular file (`unreadable`).
+    """
+    if not same_payload(first, second):
+        return False
+    with open_regular(first) as file:
+        is_mp4 = file.read(8)[4:] == b"ftyp"
+    return not is_mp4 or same_packets(first, second)
+
+
+def same_packets(first: Path, second: Path) -> bool:
+    """Return True if FFmpeg demuxes the same streams and packets from two MP4 files.
+
+    Number, order, timestamps, duration, flags and content of the packets of each stream are compared, up to
+    the first error of the demuxer; the error must be the same too.
+
+    Args:
+        first: Path of an MP4 or QuickTime file, of any name.
+        second: Path of the other file.
+
+    Raises:
+        OSError: A file cannot be read.
+        DecodeError: A path is not a regular file (`unreadable`).
+    """
+    with open_regular(first) as file:
+        max_bytes = MAX_REPEATS * file.seek(0, 2)
+    return _demux(first, max_bytes) == _demux(second, max_bytes)
+
+
+@dataclass
+class _Demuxed:
+    """Digest of the packets of each stream, and the error that ended demuxing."""
+
+    streams: list[tuple[Any, ...]] = field(default_factory=list)
+    packets: list[tuple[int, bytes]] = field(default_factory=list)
+    error: tuple[str, int | None] | None = None
+
+
+def _demux(path: Path, max_bytes: int) -> _Demuxed:
+    import av  # slow to import, and not needed for other formats
+
+    found = _Demuxed()
+    with open_regular(path) as file:
+        try:
+            # The format is given: another demuxer could open other files that this one names.
+            with av.open(file, format="mov", metadata_errors="ignore", buffer_size=BUFFER) as container:
+                _read_packets(container, max_bytes, found)
+        except av.error.FFmpegError as error:
+            found.error = type(error).__name__, error.errno
+    return found
+
+
+def _read_packets(container: av.container.InputContainer, max_bytes: int, found: _Demuxed) -> None:
+    found.streams = [_parameters(stream) for stream in container.streams]
+    counts = [0] * len(found.streams)
+    digests = [hashlib.sha256() for _ in found.streams]
+    total = 0
+    try:
+        for number, packet in enumerate(container.demux()):
+            total += packet.size
+            if number >= MAX_PACKETS or total > max_bytes:
+                break
+            index = packet.stream_index
+            times = packet.pts, packet.dts, packet.duration
+            counts[index] += 1
+            digests[index].update(repr((*times, packet.size, packet.is_keyframe, packet.is_corrupt)).encode())
+            digests[index].update(packet)
+    finally:
+        found.packets = [(count, digest.digest()) for count, digest in zip(counts, digests, strict=True)]
+
+
+def _parameters(stream: av.stream.Stream) -> tuple[Any, ...]:
+    codec = stream.codec_context  # None if FFmpeg does not know the codec
+    described = (codec.name, codec.extradata) if codec else ()
+    return stream.type, stream.time_base, stream.start_time, stream.duration, *described
