@@ -324,6 +324,11 @@ class Journal:
         """The writes of a run that are neither done nor abandoned."""
         return self._select("run_id = ? AND state IN ('intended', 'prepared') ORDER BY id", (run_id,))
 
+    def wrote(self, audio_id: str, content: bytes) -> bool:
+        """Return True if a write of this recording, or an undo, produced a file of this SHA-256."""
+        query = "SELECT 1 FROM writes WHERE audio_id = ? AND after_hash = ? AND state = 'done'"
+        return self._store.row(query, (audio_id, content)) is not None
+
     def last_write(self, path: Path, audio_id: str) -> Write | None:
         """What genretag wrote last to this recording, here or before it was moved here, and still stands."""
         here = os.fsencode(os.path.realpath(path))

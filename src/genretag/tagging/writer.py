@@ -13,8 +13,9 @@ from genretag.journal import Change, Journal
 from genretag.places import Place
 from genretag.store import FileKey, KnownFile, Store
 from genretag.tagging import tags
+from genretag.tagging.arriving import incomplete, is_recent, missing
 from genretag.tagging.tags import Id3Version
-from genretag.tagging.write import safe_write
+from genretag.tagging.write import hash_file, safe_write
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class GenreWriter:
     """Writes genres and keeps journal and cache in step; use it in a `with` statement.
 
     `run_id` is the run in the history once something was written, `links_broken` the files that had other
-    names (hard links) which still show the old genre, `owner_changed` those that belong to this user now.
-    `places` are where it is going to write.
+    names (hard links) which still show the old genre, `owner_changed` those that belong to this user now,
+    `cut_short` those whose header promises more data than they hold. `places` are where it is going to write.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class GenreWriter:
         self.run_id: int | None = None
         self.links_broken: list[Path] = []
         self.owner_changed: list[Path] = []
+        self.cut_short: list[Path] = []
         self._store = store
         self._command = command
         self._model = model
@@ -77,6 +79,7 @@ class GenreWriter:
         state = tags.read(path)
         if state.genres != known.genres:
             raise WriteError(f"{path}: its genre was changed since it was read; run again", code="changed")
+        self._require_complete(path, known)
         change = Change(known.audio_id, state.format, state.raw, state.genres, stored)
 
         def edit(copy: Path) -> None:
@@ -107,6 +110,16 @@ class GenreWriter:
             outcome.key, path, KnownFile(known.audio_id, state.format, taggable=True, genres=stored)
         )
         return outcome.changed
+
+    def _require_complete(self, path: Path, known: KnownFile) -> None:
+        """Refuse a file that may still be arriving; note one that was cut long ago."""
+        reason = missing(path)
+        if reason is None:
+            return
+        if is_recent(path) and not self.journal.wrote(known.audio_id, hash_file(path)):
+            error = incomplete(path, reason)
+            raise WriteError(error.message, code=error.code)
+        self.cut_short.append(path)
 
     def key_now(self, key: FileKey) -> FileKey:
         """Return the state of a file that had the state `key` before this run wrote into it in place."""
