@@ -19,7 +19,8 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 SYNOPSIS = "genretag COMMAND [OPTIONS] [ARGUMENTS]"
 EXITS = {
     "0": "everything was done",
-    "1": "some files failed; the rest were done",
+    "1": "some files failed; the rest were done (in tag, a file that failed the same way in an earlier run "
+    "counts only if it is named on the command line itself, not in a folder or list)",
     "2": "wrong usage, or nothing could start",
     "130": "interrupted; what was finished is kept",
 }

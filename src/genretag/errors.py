@@ -142,12 +142,20 @@ class TrainingError(GenretagError):
 
 @dataclass(frozen=True)
 class FileError:
-    """Why one file was not done: a stable code for programs and one line for people."""
+    """Why one file was not done: a stable code for programs and one line for people.
+
+    `known`: an earlier run reported the same failure of the same bytes.
+    """
 
     code: str
     message: str
+    known: bool = False
 
     @classmethod
     def of(cls, error: GenretagError) -> FileError:
         """The record of an exception that concerned one file."""
         return cls(error.code, str(error))
+
+    def to_dict(self) -> dict[str, str | bool]:
+        """Return the `error` object of JSON records."""
+        return {"code": self.code, "message": self.message, "known": self.known}

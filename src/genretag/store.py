@@ -267,15 +267,20 @@ class Store:
             self._failures.pop(audio_id, None)
             self._flush_when_due()
 
-    def cached_failure(self, audio_id: str) -> FileError | None:
-        """Why this version of genretag could not analyse the recording; another version tries again."""
+    def cached_failure(self, audio_id: str, *, any_version: bool = False) -> FileError | None:
+        """Return why the recording failed with this version of genretag, or with `any_version`.
+
+        Another version tries again.
+        """
         with self._lock:
             query = "SELECT * FROM failures WHERE audio_id = ?"
             row = self._failures.get(audio_id) or self.row(query, (audio_id,))
-        return None if row is None or row[2] != __version__ else _load_error(row[1])
+        if row is None or not (any_version or row[2] == __version__):
+            return None
+        return _load_error(row[1])
 
     def remember_failure(self, audio_id: str, error: FileError) -> None:
-        """Remember that a recording cannot be analysed, so that it is not tried at every run."""
+        """Remember that a recording failed, so that it is not tried or reported as new at every run."""
         with self._lock:
             self._failures[audio_id] = (audio_id, _dump_error(error), __version__)
             self._flush_when_due()

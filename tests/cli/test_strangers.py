@@ -84,7 +84,7 @@ def test_commands_that_write(genretag: Command, music: Path, model: Path, tmp_pa
     plan = tmp_path / f"plan{EVIL}.jsonl"
     options = ("--model", model, "--threshold", "0")
     assert "Polka" in run("tag", "-n", "-v", *options, music).out
-    assert run("tag", *options, "--plan", plan, music).code == 1
+    assert run("tag", *options, "--plan", plan, music).code == 0  # what failed is known from the dry run
     for line in plan.read_text(encoding="utf-8").splitlines():
         assert line.isprintable()
     added = run("tag", "--json", "--existing", "add", "-n", *options, music).records

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import threading
@@ -53,14 +54,21 @@ def show_fault(kind: type[BaseException], error: BaseException, trace: Traceback
 
 
 class RecordPrinter:
-    """Prints records as they come, counts them, and sums up at the end."""
+    """Prints records as they come, counts them, and sums up at the end.
 
-    def __init__(self, *, as_json: bool, quiet: bool, verbose: bool) -> None:
+    A failure that is known from an earlier run neither sets the exit code nor gets a line of text, unless its
+    file is one of `named`, the paths on the command line.
+    """
+
+    def __init__(self, *, as_json: bool, quiet: bool, verbose: bool, named: Iterable[Path] = ()) -> None:
+        self.named = frozenset(map(_real, named))
         self.as_json = as_json
         self.quiet = quiet
         self.verbose = verbose
         self.statuses: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
+        self.known_failures = 0
+        self.exit_code = 0
         self.started = time.monotonic()
         self.bar: tqdm[None] | None = None
 
@@ -75,10 +83,16 @@ class RecordPrinter:
 
     def print(self, record: Record) -> None:
         self.statuses[record.status] += 1
+        expected = False
         if record.error is not None:
             self.failures[record.error.code] += 1
+            self.known_failures += record.error.known
+            expected = record.error.known and _real(record.path) not in self.named
+            self.exit_code = self.exit_code if expected else 1
         if self.as_json:
             self._write(record.to_json(), sys.stdout)
+        elif expected and not self.verbose:
+            pass
         elif record.error is not None:
             self._write(printable(f"genretag: [{record.error.code}] {record.error.message}"), sys.stderr)
         elif self.verbose or record.status not in _QUIET_STATUSES:
@@ -95,7 +109,11 @@ class RecordPrinter:
         if self.quiet:
             return
         total, seconds = self.statuses.total(), time.monotonic() - self.started
-        counts = ", ".join(f"{count:,} {status}" for status, count in self.statuses.most_common())
+        known = f" ({self.known_failures:,} known from earlier runs)" if self.known_failures else ""
+        counts = ", ".join(
+            f"{count:,} {status}{known if status == 'failed' else ''}"
+            for status, count in self.statuses.most_common()
+        )
         rate = f", {total / seconds:,.1f} a second" if seconds >= 1 else ""
         if not total:
             say(
@@ -105,17 +123,15 @@ class RecordPrinter:
         files = "1 file" if total == 1 else f"{total:,} files"
         _tell(f"{files} in {seconds:,.1f} s{rate}: {counts}")
         steps = advice.next_steps(self.statuses, more=hint is not None)
-        for line in [*advice.failures(self.failures), *steps, *([hint] if hint else [])]:
+        hints = [hint] if hint else []
+        if self.known_failures and not (self.verbose or self.as_json):
+            hints.insert(0, "known from earlier runs: --verbose lists these files, --no-cache retries them")
+        for line in [*advice.failures(self.failures), *steps, *hints]:
             _tell(line)
 
     def undo_hint(self, run: int | None) -> str | None:
         """How to go back, where something was written."""
         return f"run {run}; take it back with: genretag undo" if self.statuses["written"] else None
-
-    @property
-    def exit_code(self) -> int:
-        """1 where a file failed, else 0."""
-        return 1 if self.failures else 0
 
     def _write(self, line: str, stream: TextIO) -> None:
         if self.bar is not None and stream.isatty():
@@ -145,6 +161,10 @@ class RecordPrinter:
             threading.Thread(target=set_total, daemon=True).start()
             yield
         self.bar = None
+
+
+def _real(path: Path) -> str:
+    return os.path.realpath(str(path))
 
 
 def _columns() -> int:

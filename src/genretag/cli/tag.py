@@ -142,7 +142,7 @@ def tag(
             greet(store)
         places = _places(paths or [], files_from, nul=nul) if tag_options.write else ()
         tagging = Tagging(tag_options, store, places, predictor)
-        printer = RecordPrinter(as_json=json, quiet=quiet, verbose=verbose)
+        printer = RecordPrinter(as_json=json, quiet=quiet, verbose=verbose, named=paths or ())
         with (
             interruptible(printer.statuses),
             plan_writer(plan) as keep,

@@ -26,7 +26,7 @@ from genretag.predict.decide import Decision, DecisionRule, decide
 from genretag.store import KnownFile, Store
 from genretag.tagging.album import Albums, Track, Verdict, shelf
 from genretag.tagging.genremap import GenreMap
-from genretag.tagging.look import look, state_of
+from genretag.tagging.look import audio_failure, look
 from genretag.tagging.scan import Found
 
 Hearing = Literal["sure", "unsure", "unheard", "failed"]
@@ -135,7 +135,7 @@ class _Gathering:
         before = self._before(seen.path, known)
         cached = self._store.cached_scores(known.audio_id, self._hash, self._coverage)
         if cached is None:
-            error = self._store.cached_failure(state_of(seen.key, known)) or known.error
+            error = audio_failure(self._store, seen.key, known) or known.error
             return LibraryTrack(seen.path, known.genres, before, error=error)
         self.rows.append(cached.scores)
         decision = _decide(cached.scores, self.meta)

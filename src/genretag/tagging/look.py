@@ -12,6 +12,11 @@ from genretag.store import FileKey, KnownFile, Store
 from genretag.tagging import tags
 from genretag.tagging.scan import Found
 
+# Failures that follow from the bytes of a file: the same bytes fail again, so they are remembered. Those of
+# the audio also spare another analysis. A full disk, a lost worker or a timeout are not among them.
+AUDIO_FAILURES = frozenset({"empty", "not-audio", "decode-failed", "too-short", "silent"})
+LASTING_FAILURES = AUDIO_FAILURES | {"bad-tags", "too-large", "not-taggable"}
+
 
 @dataclass(frozen=True)
 class Look:
@@ -129,6 +134,12 @@ def state_of(key: FileKey | None, known: KnownFile) -> str:
     """What failed: a recording in a file of this size and age. Another file may hold it undamaged."""
     assert key is not None
     return f"{known.audio_id} {key.size} {key.mtime_ns}"
+
+
+def audio_failure(store: Store, key: FileKey | None, known: KnownFile) -> FileError | None:
+    """Return the remembered reason why this version cannot analyse a file in this state, if there is one."""
+    failure = store.cached_failure(state_of(key, known))
+    return failure if failure is not None and failure.code in AUDIO_FAILURES else None
 
 
 def _state(status: os.stat_result) -> tuple[int, int]:

@@ -52,7 +52,6 @@ class Record:
 
     def to_json(self) -> str:
         """One line; bytes of a name that are not UTF-8 become lone surrogates, which `json` reads back."""
-        error = None if self.error is None else {"code": self.error.code, "message": self.error.message}
         return json_line(
             {
                 "path": str(self.path),
@@ -62,7 +61,7 @@ class Record:
                 "scores": {label: round(score, 4) for label, score in self.scores.items()},
                 "model": self.model,
                 "seconds": round(self.seconds, 3),
-                "error": error,
+                "error": None if self.error is None else self.error.to_dict(),
                 "audio": self.audio,
                 "album": self.album,
             }
@@ -223,9 +222,11 @@ def _error(document: dict[str, Any], where: str) -> FileError | None:
     match document.get("error"):
         case None:
             return None
-        case {"code": str(code), "message": str(message)}:
-            return FileError(code, message)
-    raise PlanError(f"{where}: error must be null or an object with code and message")
+        case {"code": str(code), "message": str(message), **others}:
+            known = others.get("known", False)  # not in plans of earlier versions
+            if isinstance(known, bool):
+                return FileError(code, message, known)
+    raise PlanError(f"{where}: error must be null or an object with code, message and known (true or false)")
 
 
 def _is_number(value: object) -> bool:

@@ -22,14 +22,18 @@ from genretag.store import CachedScores, FileKey, KnownFile, Store
 from genretag.tagging import tags
 from genretag.tagging.album import Albums, By, Track, Verdict
 from genretag.tagging.genremap import GenreMap
-from genretag.tagging.look import Look, look_again, only_ctime_differs, state_of
+from genretag.tagging.look import (
+    LASTING_FAILURES,
+    Look,
+    audio_failure,
+    look_again,
+    only_ctime_differs,
+    state_of,
+)
 from genretag.tagging.lookahead import looked_ahead
 from genretag.tagging.plan import Existing, Record, merge
 from genretag.tagging.scan import Found
 from genretag.tagging.writer import GenreWriter, WriteOptions
-
-# Failures of the sound itself: the same bytes fail again, so they are not tried at every run.
-_LASTING = frozenset({"empty", "not-audio", "decode-failed", "too-short", "silent", "timeout", "worker-died"})
 
 # Times that a file may be edited, its modification time restored, while it is being written.
 ATTEMPTS = 3
@@ -89,6 +93,7 @@ class Tagging:
         self.model_hash = checkpoint.file_hash(self.model_path)
         self.writer = GenreWriter(store, "tag", self.meta.name, options.writing, places)
         self.albums: Albums | None = None
+        self._new_failures: set[str] = set()
         if options.by == "album":
             self.albums = Albums(self.meta.labels, self._decision, options.genre_map)
 
@@ -112,7 +117,7 @@ class Tagging:
             for track, verdict in self._judged(heard):
                 # Until its record has been used: what is said of a file is what became of it.
                 with held_off():
-                    yield self._finish(track, verdict)
+                    yield self._remembered(track.item.candidate, self._finish(track, verdict))
 
     # Before the model
 
@@ -132,7 +137,7 @@ class Tagging:
             coverage = str(self.options.engine.coverage)
             if cached := self.store.cached_scores(known.audio_id, self.model_hash, coverage):
                 return Job(replace(candidate, cached=cached), None)
-            if failure := self.store.cached_failure(state_of(candidate.key, known)):
+            if failure := audio_failure(self.store, candidate.key, known):
                 return Job(replace(candidate, error=_again(failure, candidate.path)), None)
         return Job(candidate, candidate.path)
 
@@ -161,8 +166,6 @@ class Tagging:
             base = replace(base, seconds=track.seconds)
             error = track.error
         if error or known is None:
-            if track is not None and known is not None and error and _is_lasting(error, candidate.path):
-                self.store.remember_failure(state_of(candidate.key, known), error)
             return Track(_Heard(candidate, replace(base, error=error)), candidate.path)
         if candidate.kept:
             record = replace(base, status="kept")
@@ -258,6 +261,22 @@ class Tagging:
             return replace(record, status="failed", error=FileError.of(error))
         return replace(record, status="written" if changed else "unchanged")
 
+    def _remembered(self, candidate: _Candidate, record: Record) -> Record:
+        """Remember a failure that follows from the bytes of the file, and mark it if an earlier run did."""
+        error, known = record.error, candidate.known
+        if error is None or known is None or error.code not in LASTING_FAILURES:
+            return record
+        state = state_of(candidate.key, known)
+        current = self.store.cached_failure(state)
+        before = current or self.store.cached_failure(state, any_version=True)
+        if before is None or before.code != error.code:
+            self._new_failures.add(state)  # copies of the file fail for the first time in this run too
+        if current is None or current.code != error.code:
+            self.store.remember_failure(state, error)
+        # With --no-cache a retry was asked for, so its result is news.
+        seen = self.options.use_cache and state not in self._new_failures
+        return replace(record, error=replace(error, known=seen))
+
 
 def provenance(record: Record) -> str:
     """Content of the GENRETAG field: model, version and the scores of at least 0.1, the highest first."""
@@ -266,11 +285,6 @@ def provenance(record: Record) -> str:
     high = sorted((item for item in record.scores.items() if item[1] >= 0.1), key=lambda item: -item[1])
     scores = {label: round(score, 3) for label, score in high}
     return json.dumps({"model": record.model, "version": __version__, "scores": scores}, ensure_ascii=False)
-
-
-def _is_lasting(error: FileError, path: Path) -> bool:
-    # What took too long may have waited for the network.
-    return error.code in _LASTING and not (error.code == "timeout" and isinstance(path, RemotePath))
 
 
 def _again(failure: FileError, path: Path) -> FileError:

@@ -38,14 +38,13 @@ class UndoRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """The record of `undo --json`."""
-        error = None if self.error is None else {"code": self.error.code, "message": self.error.message}
         return {
             "path": str(self.path),
             "status": self.status,
             "how": self.how,
             "genres": self.genres,
             "previous": self.previous,
-            "error": error,
+            "error": None if self.error is None else self.error.to_dict(),
         }
 
 
