@@ -110,6 +110,8 @@ def test_what_genretag_wrote_teaches_nothing(tmp_path: Path) -> None:
             write_genres(journal, run, changed, ("Rock",))
         tag(changed, ["Blues"])
         found = read_library(tmp_path, "tags", journal)
+        joined = read_library(taught(tmp_path / "y" / "d.mp3", "Jazz; Funk", "Soul").parent, "tags", journal)
+    assert [file.genres for file in joined.files] == [("Jazz", "Funk", "Soul")]
     assert (found.ours, found.unlabelled) == (1, 0)
     assert {file.path.name: file.genres for file in found.files} == {"b.mp3": ("Blues",), "c.mp3": ("Jazz",)}
     assert theirs.exists()

@@ -15,7 +15,7 @@ from genretag.audio.payload import identify
 from genretag.datasets.base import Clip, read_artists
 from genretag.errors import DecodeError, FileError, TagError, TrainingError
 from genretag.journal import Journal
-from genretag.labels import canonical, lookup
+from genretag.labels import canonical, lookup, split_genres
 from genretag.tagging import tags
 from genretag.tagging.heading import read_heading
 from genretag.tagging.scan import ScanOptions, scan
@@ -93,7 +93,7 @@ def read_library(
         if genres and journal is not None and _wrote(journal, path, genres):
             ours += 1
         else:
-            tagged.append(Labelled(path.relative_to(root).as_posix(), path, genres))
+            tagged.append(Labelled(path.relative_to(root).as_posix(), path, split_genres(genres)))
     if source is None and len({genre for file in tagged for genre in file.genres[:1]}) < 2 <= len(named):
         return _library(root, "folders", folders, 0, failures)
     return _library(root, "tags", tagged, ours, [*failures, *unread])

@@ -12,7 +12,7 @@ from pathlib import Path
 from genretag.errors import FileError, GenretagError, WriteError
 from genretag.escapes import printable
 from genretag.files import put_in_place
-from genretag.labels import canonical
+from genretag.labels import canonical, split_genres
 from genretag.tagging import tags
 from genretag.tagging.heading import read_heading
 from genretag.tagging.scan import Found
@@ -53,7 +53,7 @@ def collect(found: Iterable[Found]) -> Collected:
             collected.errors.append(one.error)
             continue
         try:
-            genres = dict.fromkeys(canonical(genre) for genre in tags.read(one.path).genres)
+            genres = dict.fromkeys(map(canonical, split_genres(tags.read(one.path).genres)))
         except GenretagError as error:
             collected.errors.append(FileError.of(error))
             continue
