@@ -74,6 +74,10 @@ def test_more_genres_get_fewer_files_each() -> None:
         ([("Jazz",)] * 9, "two genres need 5 files each; its tags have Jazz 9; add files$"),
         ([("Jazz",)] * 9 + [("Rock",)] * 3, "its tags have Jazz 9, Rock 3; add files, or say --min-files 3$"),
         ([], "its tags name no genre; put files into a folder per genre"),
+        (
+            [("Jazz",)] * 9 + [("a\x1bb",)] * 9,
+            r"^/m: the genre 'a\\x1bb' holds a control character; correct its tags$",
+        ),
     ],
 )
 def test_too_little_is_refused(genres: list[tuple[str, ...]], message: str) -> None:

@@ -21,7 +21,7 @@ from genretag.tagging.scan import Found
 MARK = "# made by genretag"
 SUFFIX = ".m3u8"
 _LONGEST_NAME = 100  # characters; file systems stop at 255 bytes
-_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
+_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|]')
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 
 

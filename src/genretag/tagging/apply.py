@@ -9,7 +9,9 @@ from pathlib import Path
 
 from genretag.audio.payload import identify
 from genretag.errors import FileError, GenretagError, PlanError, StoreError
+from genretag.escapes import has_control
 from genretag.interruption import held_off
+from genretag.labels import split_genres
 from genretag.places import places_listed
 from genretag.store import FileKey, KnownFile, Store
 from genretag.tagging import tags
@@ -67,6 +69,7 @@ class Applying:
             if planned.audio is not None and planned.previous != state.genres:
                 found = ", ".join(state.genres) or "none"
                 raise _changed(f"{path}: its genre changed since the plan was made (now {found})")
+            self._refuse_control(planned, path, state.genres)
             known = KnownFile(audio_id, state.format, state.taggable, state.genres)
             note = provenance(planned) if self.options.provenance else None
             changed = self.writer.write(path, key, known, planned.genres, note)
@@ -79,6 +82,18 @@ class Applying:
             message = f"{path}: {error.strerror or error}; the plan names a file that cannot be read"
             return replace(record, status="failed", error=FileError(code, message))
         return replace(record, status="written" if changed else "unchanged")
+
+    def _refuse_control(self, planned: Record, path: Path, present: Sequence[str]) -> None:
+        """Raise PlanError if the plan would bring a control character into the file.
+
+        A genre with one is accepted only if the file holds that very genre now.
+        """
+        held = {*present, *split_genres(present, self.options.separator)}
+        if odd := [genre for genre in planned.genres if has_control(genre) and genre not in held]:
+            raise PlanError(
+                f"{path}: the genre {odd[0][:100]!r} holds a control character and is not in the file; "
+                "correct the plan"
+            )
 
     def _refuse_outside(self, planned: Record, path: Path) -> None:
         if planned.audio is not None and not self._named:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from genretag import checkpoint
 from genretag.audio.remote import RemotePath
 from genretag.errors import FileError, GenretagError, StoreError
+from genretag.escapes import json_line
 from genretag.interruption import held_off
 from genretag.labels import split_genres
 from genretag.places import Place
@@ -248,7 +248,8 @@ def provenance(record: Record) -> str:
 
     high = sorted((item for item in record.scores.items() if item[1] >= 0.1), key=lambda item: -item[1])
     scores = {label: round(score, 3) for label, score in high}
-    return json.dumps({"model": record.model, "version": __version__, "scores": scores}, ensure_ascii=False)
+    # The names may come from a plan or a foreign model: control characters are stored as escapes.
+    return json_line({"model": record.model, "version": __version__, "scores": scores})
 
 
 def _is_lasting(error: FileError, path: Path) -> bool:
