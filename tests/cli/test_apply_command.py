@@ -11,7 +11,11 @@ import pytest
 
 from command import Answer, Command, command_line
 from genretag.audio.payload import identify
+from genretag.store import Store
 from genretag.tagging import tags
+from genretag.tagging.apply import Applying
+from genretag.tagging.plan import parse_record
+from genretag.tagging.writer import WriteOptions
 from sounds import make_sound
 
 SURE = ("--model", "musicnn-msd", "--threshold", "0", "--top", "2")
@@ -265,3 +269,21 @@ def test_a_separator_with_a_control_character_is_refused(
         "genretag: --separator '\\x1b[2J': holds a control character; give text such as '; '\n"
     )
     assert song.read_bytes() == before
+
+
+def test_a_name_that_vanishes_after_the_write_is_no_failure(tmp_path: Path) -> None:
+    """The link by which the plan names the file is removed as soon as the file has been written."""
+    song = make_sound(tmp_path / "song.mp3", 1.0)
+    link = tmp_path / "link.mp3"
+    link.symlink_to(song)
+    line = json.dumps({"path": str(link), "genres": ["Rock"], "audio": identify(song)})
+    with Store.open() as store:
+        store._connection.set_trace_callback(
+            lambda sql: link.unlink(missing_ok=True) if "state = 'done'" in sql else None
+        )
+        plan = [parse_record(line, "plan")]
+        (record,) = Applying(plan, WriteOptions(in_place=True), store).records()
+        store._connection.set_trace_callback(None)
+    assert not link.is_symlink()
+    assert (record.status, record.error) == ("written", None)
+    assert tags.read(song).genres == ("Rock",)

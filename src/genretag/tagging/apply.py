@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,8 +61,9 @@ class Applying:
         record = replace(planned, path=path, error=None, seconds=0.0)
         try:
             self._refuse_outside(planned, path)
-            key = FileKey.of(path.stat())
-            audio_id, state = identify(path), tags.read(path)
+            with _reading(path):
+                key = FileKey.of(path.stat())
+                audio_id, state = identify(path), tags.read(path)
             if planned.audio not in (None, audio_id):
                 raise _changed(f"{path}: holds another recording than the plan was made of")
             if tags.same(state, planned.genres, self.options.separator):
@@ -77,10 +79,6 @@ class Applying:
             raise
         except GenretagError as error:
             return replace(record, status="failed", error=FileError.of(error))
-        except OSError as error:
-            code = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
-            message = f"{path}: {error.strerror or error}; the plan names a file that cannot be read"
-            return replace(record, status="failed", error=FileError(code, message))
         return replace(record, status="written" if changed else "unchanged")
 
     def _refuse_control(self, planned: Record, path: Path, present: Sequence[str]) -> None:
@@ -109,6 +107,17 @@ class Applying:
         raise PlanError(
             f"{path}{leads}: {where}; if you trust the plan, allow it with --under DIR", code="outside"
         )
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn errors of the system into a PlanError; not for writing, after which the file may be changed."""
+    try:
+        yield
+    except OSError as error:
+        code = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
+        message = f"{path}: {error.strerror or error}; the plan names a file that cannot be read"
+        raise PlanError(message, code=code) from error
 
 
 def _changed(message: str) -> PlanError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -95,8 +95,11 @@ class GenreWriter:
         )
         if outcome.links_broken:
             self.links_broken.append(path)
-        if options.in_place and outcome.changed and path.stat().st_nlink > 1:
-            self._rewritten[key] = outcome.key
+        if options.in_place and outcome.changed:
+            # The file is written: that its name has changed since must not fail the write.
+            with suppress(OSError):
+                if path.stat().st_nlink > 1:
+                    self._rewritten[key] = outcome.key
         self._store.remember_file(
             outcome.key, path, KnownFile(known.audio_id, state.format, taggable=True, genres=stored)
         )
