@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +13,9 @@ from numpy.typing import NDArray
 from genretag import checkpoint
 from genretag.audio.remote import RemotePath
 from genretag.errors import FileError, GenretagError, StoreError
+from genretag.escapes import json_line
 from genretag.interruption import held_off
+from genretag.labels import split_genres
 from genretag.places import Place
 from genretag.predict.decide import Decision, DecisionRule, decide
 from genretag.predict.engine import EngineOptions, Job, PredictorLike, TrackScores, predict
@@ -31,7 +32,7 @@ from genretag.tagging.look import (
     state_of,
 )
 from genretag.tagging.lookahead import looked_ahead
-from genretag.tagging.plan import Existing, Record, merge
+from genretag.tagging.plan import Existing, Record, keeps, merge
 from genretag.tagging.scan import Found
 from genretag.tagging.writer import GenreWriter, WriteOptions
 
@@ -145,12 +146,13 @@ class Tagging:
         """Whether the policy keeps the genres of this file, whatever the model would say."""
         if not known.genres:
             return False
-        return merge(self.options.existing, known.genres, ("any",), self._ours(path, known)) is None
+        return keeps(self.options.existing, known.genres, self._ours(path, known))
 
     def _ours(self, path: Path, known: KnownFile) -> tuple[str, ...] | None:
         """What genretag wrote last into this file; asked only where the policy wants to know."""
-        if self.options.existing is not Existing.REFRESH:
-            return None
+        return self._last_written(path, known) if self.options.existing is Existing.REFRESH else None
+
+    def _last_written(self, path: Path, known: KnownFile) -> tuple[str, ...] | None:
         write = self.writer.journal.last_write(path, known.audio_id)
         return None if write is None else write.change.new_genres
 
@@ -168,12 +170,23 @@ class Tagging:
         if error or known is None:
             return Track(_Heard(candidate, replace(base, error=error)), candidate.path)
         if candidate.kept:
-            record = replace(base, status="kept")
-            return Track(_Heard(candidate, record), candidate.path, kept=known.genres)
+            return self._kept(_Heard(candidate, replace(base, status="kept")), candidate.path, known)
         found = self._scores(known, candidate.cached, track)
         named = dict(zip(self.meta.labels.names, found.scores.tolist(), strict=True))
         heard = _Heard(candidate, replace(base, scores=named))
         return Track(heard, candidate.path, found.scores, found.duration)
+
+    def _kept(self, heard: _Heard, path: Path, known: KnownFile) -> Track[_Heard]:
+        """Return the track of a file that keeps its genres.
+
+        Genres that genretag wrote do not decide an album; the scores they came from do, as in the run that
+        wrote them. Otherwise a second run could tag a track about which the first one was unsure.
+        """
+        if self.albums is not None and known.genres == self._last_written(path, known):
+            coverage = str(self.options.engine.coverage)
+            if cached := self.store.cached_scores(known.audio_id, self.model_hash, coverage):
+                return Track(heard, path, cached.scores, cached.duration)
+        return Track(heard, path, kept=split_genres(known.genres, self.options.writing.separator))
 
     def _scores(
         self, known: KnownFile, cached: CachedScores | None, track: TrackScores | None
@@ -198,7 +211,7 @@ class Tagging:
         candidate, record = track.item.candidate, track.item.record
         if verdict is not None:
             record = replace(record, album=verdict.to_dict())
-        if track.scores is None or candidate.known is None:
+        if track.scores is None or candidate.known is None or candidate.kept:
             return record
         if verdict is not None:
             return self._decided(record, candidate, candidate.known, verdict.genres)
@@ -243,12 +256,15 @@ class Tagging:
             return replace(record, genres=decided, error=reason)
         if not decided:
             return replace(record, status="unsure")
-        wanted = merge(self.options.existing, known.genres, decided, self._ours(record.path, known))
-        separator = self.options.writing.separator
+        ours, separator = self._ours(record.path, known), self.options.writing.separator
+        wanted = merge(self.options.existing, known.genres, decided, ours, separator)
         if known.genres == tags.as_stored(decided if wanted is None else wanted, separator):
             return replace(record, status="unchanged", genres=known.genres)
-        if wanted is None:  # another program gave it a genre since it was looked at
+        if keeps(self.options.existing, known.genres, ours):
+            # Another program gave it a genre since it was looked at.
             return replace(record, status="kept")
+        if wanted is None:
+            return replace(record, status="unchanged", genres=known.genres)
         return replace(record, status="planned", genres=wanted)
 
     def _written(self, record: Record, key: FileKey, known: KnownFile) -> Record:
@@ -284,7 +300,8 @@ def provenance(record: Record) -> str:
 
     high = sorted((item for item in record.scores.items() if item[1] >= 0.1), key=lambda item: -item[1])
     scores = {label: round(score, 3) for label, score in high}
-    return json.dumps({"model": record.model, "version": __version__, "scores": scores}, ensure_ascii=False)
+    # The names may come from a plan or a foreign model: control characters are stored as escapes.
+    return json_line({"model": record.model, "version": __version__, "scores": scores})
 
 
 def _again(failure: FileError, path: Path) -> FileError:
