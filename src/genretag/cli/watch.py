@@ -12,7 +12,7 @@ import typer
 
 from genretag import interruption
 from genretag.cli import deciding, options
-from genretag.cli.output import RecordPrinter, greet, report_links, report_store, say
+from genretag.cli.output import RecordPrinter, greet, report_store, report_writes, say
 from genretag.errors import ScanError, UsageError
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class _Session:
                     if self.arrivals.done(record, time.monotonic()):
                         self.printer.print(record)
         finally:
-            report_links(tagging.writer.links_broken)
+            report_writes(tagging.writer)
             if tagging.writer.run_id is not None and written:
                 self.runs.append(tagging.writer.run_id)
 

@@ -7,7 +7,9 @@ import time
 from pathlib import Path
 
 from genretag.audio.completeness import missing_data
+from genretag.audio.remote import RemotePath
 from genretag.errors import DecodeError, FileError, WriteError
+from genretag.tagging.look import LASTING_FAILURES
 
 # A download that stalls for longer is taken for a file that was cut.
 RECENT_SECONDS = 3600.0
@@ -33,6 +35,17 @@ def is_recent(path: Path) -> bool:
     except OSError:
         return False
     return any(abs(now - changed) < RECENT_SECONDS for changed in (status.st_mtime, status.st_ctime))
+
+
+def arriving(path: Path, error: FileError) -> FileError:
+    """Return the error of a file that cannot be analysed: `incomplete` if it may still be arriving."""
+    if error.code not in LASTING_FAILURES or isinstance(path, RemotePath) or not is_recent(path):
+        return error
+    try:
+        reason = missing(path)
+    except WriteError:
+        return error
+    return error if reason is None else incomplete(path, reason)
 
 
 def incomplete(path: Path, reason: str) -> FileError:

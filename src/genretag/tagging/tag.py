@@ -22,6 +22,7 @@ from genretag.predict.engine import EngineOptions, Job, PredictorLike, TrackScor
 from genretag.store import CachedScores, FileKey, KnownFile, Store
 from genretag.tagging import tags
 from genretag.tagging.album import Albums, By, Track, Verdict
+from genretag.tagging.arriving import arriving
 from genretag.tagging.genremap import GenreMap
 from genretag.tagging.look import (
     LASTING_FAILURES,
@@ -166,7 +167,7 @@ class Tagging:
             base = replace(base, previous=known.genres, audio=known.audio_id)
         if track is not None:
             base = replace(base, seconds=track.seconds)
-            error = track.error
+            error = track.error and arriving(candidate.path, track.error)
         if error or known is None:
             return Track(_Heard(candidate, replace(base, error=error)), candidate.path)
         if candidate.kept:
