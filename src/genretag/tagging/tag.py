@@ -22,7 +22,7 @@ from genretag.store import CachedScores, KnownFile, Store
 from genretag.tagging import tags
 from genretag.tagging.album import Albums, By, Track, Verdict
 from genretag.tagging.genremap import GenreMap
-from genretag.tagging.look import Look, state_of
+from genretag.tagging.look import Look, error_of, state_of
 from genretag.tagging.lookahead import looked_ahead
 from genretag.tagging.plan import Existing, Record, merge
 from genretag.tagging.scan import Found
@@ -156,7 +156,9 @@ class Tagging:
             base = replace(base, previous=known.genres, audio=known.audio_id)
         if track is not None:
             base = replace(base, seconds=track.seconds)
-            error = track.error
+            error = error_of(candidate, track.state, track.error)
+            if error is not None and error.code == "changed":
+                self.store.forget_file(candidate.path)
         if error or known is None:
             if track is not None and known is not None and error and _is_lasting(error, candidate.path):
                 self.store.remember_failure(state_of(candidate.key, known), error)

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from genretag import store
-from genretag.audio.decode import one_line
+from genretag.audio.audiofile import changed_error, one_line
 from genretag.audio.features import FeatureSpec
 from genretag.audio.payload import identify
 from genretag.audio.windows import Coverage
@@ -170,6 +170,9 @@ class FeatureCache:
                     yield name, track.error
                     continue
                 if track is not None:
+                    if track.state is None or track.state.audio_id != name:
+                        yield name, FileError.of(changed_error(missing[name]))
+                        continue
                     with self._reporting_trouble():
                         self._write(name, track.rows)
                 stored = self._stored(name)
