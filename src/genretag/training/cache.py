@@ -147,7 +147,10 @@ class FeatureCache:
                 for name, result in self._compute(missing, options):
                     found[name] = result
                     bar.update()
-        return tuple(answer if isinstance(answer, FileError) else found[answer] for answer in answers)
+        return tuple(
+            answer if isinstance(answer, FileError) else _for_copy(found[answer], wanted[answer], path)
+            for answer, path in zip(answers, recordings, strict=True)
+        )
 
     def _compute(
         self, missing: dict[str, Path], options: EngineOptions
@@ -226,6 +229,13 @@ class FeatureCache:
                 f"{self.folder}: features cannot be kept there ({error.strerror}); free some space or set "
                 "GENRETAG_HOME to a folder that has some"
             ) from error
+
+
+def _for_copy(result: StoredWindows | FileError, decoded: Path, path: Path) -> StoredWindows | FileError:
+    """Return the result of a recording for one of its files; an error then names this file."""
+    if isinstance(result, StoredWindows) or decoded == path:
+        return result
+    return FileError(result.code, result.message.replace(one_line(decoded), one_line(path), 1))
 
 
 def _identity(path: Path) -> str | FileError:
