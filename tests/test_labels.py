@@ -12,7 +12,17 @@ from mutagen.id3 import TCON
 
 from genretag import labels
 from genretag.errors import CheckpointError
-from genretag.labels import LabelSet, akin, canonical, genre_labels, id3v1_genre, lookup, parents, tag_labels
+from genretag.labels import (
+    LabelSet,
+    akin,
+    canonical,
+    genre_labels,
+    id3v1_genre,
+    lookup,
+    parents,
+    split_genres,
+    tag_labels,
+)
 
 TABLE = Path(labels.__file__).with_name("genres.toml")
 GENRES = tomllib.loads(TABLE.read_text(encoding="utf-8"))["genres"]
@@ -46,6 +56,28 @@ def test_unknown_names_keep_their_case() -> None:
     assert canonical("  my  Own   genre ") == "my Own genre"
     assert canonical("???") == "???"
     assert lookup("") is None
+
+
+@pytest.mark.parametrize(
+    ("values", "separator", "expected"),
+    [
+        ([], None, ()),
+        (["Rock; Pop", "Pop ;rock;", " ; "], None, ("Rock", "Pop", "rock")),
+        (["AC/DC", "R&B & Soul", "Rock, Pop"], None, ("AC/DC", "R&B & Soul", "Rock, Pop")),
+        (["AC/DC / Rock;Pop"], " / ", ("AC/DC", "Rock", "Pop")),
+        (["AC/DC / Rock"], "/", ("AC", "DC", "Rock")),
+        (["Rock, Pop"], "", ("Rock, Pop",)),
+        (["1a;b2"], "a;b", ("1", "2")),
+    ],
+)
+def test_values_are_split_at_semicolons_and_the_separator(
+    values: list[str], separator: str | None, expected: tuple[str, ...]
+) -> None:
+    assert split_genres(values, separator) == expected
+
+
+def test_no_known_genre_is_split() -> None:
+    assert split_genres(GENRES) == tuple(GENRES)
 
 
 def test_canonical_names_stay_as_they_are() -> None:

@@ -61,3 +61,9 @@ def test_no_store_is_opened_on_a_network(root: Path) -> None:
 def test_nothing_is_known_without_a_table(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mounts, "TABLE", root / "gone")
     assert mounts.network_kind(root / "home") is None
+
+
+def test_parts_of_a_tree_that_other_machines_share(root: Path) -> None:
+    assert mounts.shared_mounts(root) == {root / "home": "nfs4", root / "share": "cifs"}
+    assert mounts.shared_mounts(root / "home" / "local disk") == {}
+    assert mounts.shared_mounts(root / "home" / "me") == {root / "home" / "me": "nfs4"}

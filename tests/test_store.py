@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,15 +39,85 @@ def test_a_file_is_known_in_the_very_state_it_was_seen_in(tmp_path: Path) -> Non
             assert store.known_file(other) is None
 
 
-def test_a_real_file_is_known_after_a_rename_and_not_after_a_change(tmp_path: Path) -> None:
-    path = tmp_path / "song.mp3"
-    path.write_bytes(b"some sound")
+def make_file(path: Path, content: bytes = b"some sound") -> tuple[FileKey, Path]:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    return FileKey.of(path.stat()), path
+
+
+def test_a_real_file_is_known_after_its_folder_moved_and_not_after_a_change(tmp_path: Path) -> None:
+    key, path = make_file(tmp_path / "album" / "song.mp3")
     with Store.open() as store:
-        store.remember_file(FileKey.of(path.stat()), path, JAZZ)
-        path = path.rename(tmp_path / "other.mp3")
-        assert store.known_file(FileKey.of(path.stat())) == JAZZ
+        store.remember_file(key, path, JAZZ)
+        path = path.parent.rename(tmp_path / "other") / path.name
+        assert store.known_file(FileKey.of(path.stat()), path) == JAZZ
+        assert store.paths_of("audio") == [path]
         path.write_bytes(b"another sound")
-        assert store.known_file(FileKey.of(path.stat())) is None
+        assert store.known_file(FileKey.of(path.stat()), path) is None
+
+
+def test_an_edit_that_restores_the_time_of_modification_is_noticed(tmp_path: Path) -> None:
+    key, path = make_file(tmp_path / "song.mp3")
+    with Store.open() as store:
+        store.remember_file(key, path, JAZZ)
+        path.write_bytes(b"same sound")
+        os.utime(path, ns=(key.mtime_ns, key.mtime_ns))
+        now = FileKey.of(path.stat())
+        assert now.same_content(key)
+        assert store.known_file(now, path) is None
+
+
+def test_a_row_without_a_change_time_is_read_again(tmp_path: Path) -> None:
+    key, path = make_file(tmp_path / "song.mp3")
+    with Store.open() as store:
+        store.remember_file(replace(key, ctime_ns=None), path, JAZZ)
+        assert store.known_file(key, path) is None
+        assert store.known_file(replace(key, ctime_ns=None)) == JAZZ
+
+
+@pytest.mark.parametrize("order", ["recorded first", "link first"])
+def test_another_name_of_a_file_is_remembered_beside_the_recorded_one(tmp_path: Path, order: str) -> None:
+    _, path = make_file(tmp_path / "song.mp3")
+    link = tmp_path / "link.mp3"
+    os.link(path, link)
+    key = FileKey.of(path.stat())
+    names = (path, link) if order == "recorded first" else (link, path)
+    with Store.open() as store:
+        store.remember_file(key, names[0], JAZZ)
+        for _ in range(2):
+            assert store.known_file(key, names[1]) == JAZZ
+            store.remember_file(key, names[1], JAZZ)
+        assert store.paths_of("audio") == list(names)
+        names[0].unlink()
+        assert store.known_file(FileKey.of(names[1].stat())) is None, "its change time is another"
+        store.remember_file(FileKey.of(names[1].stat()), names[1], JAZZ)
+        assert store.paths_of("audio")[0] == names[1]
+
+
+def test_a_copy_is_not_a_path_of_the_recording_while_the_first_file_is_there(tmp_path: Path) -> None:
+    key, path = make_file(tmp_path / "song.mp3")
+    with Store.open() as store:
+        store.remember_file(key, path, JAZZ)
+        store.flush()
+        copied, copy = make_file(tmp_path / "copy.mp3")
+        store.remember_file(copied, copy, JAZZ)
+        assert store.known_file(copied, copy) == JAZZ
+        assert store.paths_of("audio") == [path]
+        path.rename(tmp_path / "away.mp3")
+        moved, other = make_file(tmp_path / "moved to another disk.mp3")
+        store.remember_file(moved, other, JAZZ)
+        assert store.paths_of("audio") == [other, path]
+
+
+def test_times_that_no_64_bits_of_nanoseconds_hold(tmp_path: Path) -> None:
+    for year_ns in (-11_644_473_600 * 10**9, 10_413_792_000 * 10**9):
+        numbers = (0o100644, 1, 2, 1, 0, 0, 9, 0, 0, 0)
+        status = os.stat_result(numbers, {"st_mtime_ns": year_ns, "st_ctime_ns": year_ns})
+        key = FileKey.of(status)
+        with Store.open() as store:
+            store.remember_file(key, tmp_path / "song.mp3", JAZZ)
+            store.flush()
+            assert store.known_file(FileKey.of(status)) == JAZZ
 
 
 def test_numbers_of_all_64_bits_are_kept() -> None:
@@ -307,6 +378,11 @@ def test_a_store_of_the_version_before_is_brought_up_to_date(tmp_path: Path) -> 
     connection.executescript(
         "".join(f"ALTER TABLE runs DROP COLUMN {name};" for name in ("process", "host", "places"))
         + "ALTER TABLE writes DROP COLUMN in_place; PRAGMA user_version = 1;"
+        "ALTER TABLE files DROP COLUMN ctime_ns; ALTER TABLE files DROP COLUMN duplicate;"
+        "DROP TABLE other_paths;"
+        "INSERT INTO failures VALUES ('a', '[\"timeout\", \"slow\"]', '0.1');"
+        "INSERT INTO failures VALUES ('b', '[\"worker-died\", \"lost\"]', '0.1');"
+        "INSERT INTO failures VALUES ('c', '[\"silent\", \"still\"]', '0.1');"
         "INSERT INTO runs VALUES (1, 'tag', 'm', '0.1', 'lock', 1.0, 2.0, 'done');"
         "INSERT INTO writes VALUES (1, 1, x'2f', x'2f', 'a', 'mp3', x'', '[]', '[]', 5, 'done', NULL, NULL, "
         "NULL, NULL, NULL, NULL, NULL)"
@@ -316,6 +392,7 @@ def test_a_store_of_the_version_before_is_brought_up_to_date(tmp_path: Path) -> 
         with Store.open(tmp_path) as store:
             assert store.warning is None
             assert store.known_file(KEY) == JAZZ
+            assert store.rows("SELECT audio_id FROM failures") == [("c",)]
             assert store.rows("SELECT status, places FROM runs") == [("done", None)]
             assert store.rows("SELECT state, in_place FROM writes") == [("done", 0)]
 

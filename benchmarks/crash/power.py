@@ -27,6 +27,7 @@ RECORDED = (
     *("renameat", "renameat2", "unlink", "unlinkat", "mkdir", "mkdirat", "rmdir"),
 )
 EXCHANGE = "RENAME_EXCHANGE"
+PINNED = b"/proc/self/fd/"
 
 Keep = Literal["nothing", "everything", "a part"]
 Keeping = Callable[[], float]
@@ -83,6 +84,7 @@ class Disk:
 
     def apply(self, call: Call) -> bool:
         """Carry out one call; whether it changed anything, or made a change safe."""
+        call = self._absolute(call)
         match call.name, call.arguments:
             case "openat", (_, bytes(path), str(flags), *_) if path.startswith(self._root):
                 return self._opened(path, flags, call.result)
@@ -102,6 +104,19 @@ class Disk:
                 folder = File(None)
                 return self._named(path, lambda names: names.__setitem__(path, folder))
         return self._described(call)
+
+    def _absolute(self, call: Call) -> Call:
+        """Return the call with whole paths: those beside the descriptor of a folder, or of an open file."""
+        arguments = list(call.arguments)
+        for number, argument in enumerate(arguments):
+            if not isinstance(argument, bytes) or call.name in ("write", "pwrite64"):
+                continue
+            folder = str(arguments[number - 1]) if number else ""
+            if not argument.startswith(b"/") and folder.isdigit() and int(folder) in self._open:
+                arguments[number] = os.path.join(self._open[int(folder)][0], argument)
+            elif argument.startswith(PINNED) and int(argument[len(PINNED) :]) in self._open:
+                arguments[number] = self._open[int(argument[len(PINNED) :])][0]
+        return Call(call.name, tuple(arguments), call.result)
 
     def _described(self, call: Call) -> bool:
         descriptor = int(str(call.arguments[0]), 0) if str(call.arguments[0])[:1].isdigit() else -1

@@ -38,7 +38,8 @@ REPLACEMENT, IN_PLACE = "exchange_names", "write_into"
 CALLS = frozenset(
     (
         *("open", "write", "flush", "close", "__exit__", "truncate", "ftruncate", "fsync", "replace"),
-        *("rename", "unlink", "remove", "chmod", "chown", "utime", "setxattr", "removexattr", "mkdir"),
+        *("rename", "unlink", "remove", "fchmod", "fchown", "utime", "setxattr", "removexattr", "mkdir"),
+        *("chmod", "chown"),
         *("rmdir", "flock", "execute", "executescript", REPLACEMENT, IN_PLACE),
     )
 )

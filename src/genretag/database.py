@@ -12,7 +12,7 @@ from pathlib import Path
 from genretag.errors import StoreError
 
 FILE_NAME = "genretag.sqlite3"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_SECONDS = 60.0
 
 _SCHEMA = """
@@ -20,10 +20,15 @@ CREATE TABLE files (
   device INTEGER NOT NULL, inode INTEGER NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
   path BLOB NOT NULL, audio_id TEXT NOT NULL, format TEXT NOT NULL, taggable INTEGER NOT NULL,
   genres TEXT NOT NULL, error TEXT, seen REAL NOT NULL,
+  ctime_ns INTEGER, duplicate INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (device, inode)
 ) WITHOUT ROWID;
 CREATE INDEX files_by_path ON files (path);
 CREATE INDEX files_by_audio ON files (audio_id);
+CREATE TABLE other_paths (
+  device INTEGER NOT NULL, inode INTEGER NOT NULL, path BLOB NOT NULL, seen REAL NOT NULL,
+  PRIMARY KEY (device, inode, path)
+) WITHOUT ROWID;
 CREATE TABLE scores (
   audio_id TEXT NOT NULL, model_hash TEXT NOT NULL, coverage TEXT NOT NULL,
   scores BLOB NOT NULL, n_windows INTEGER NOT NULL, duration REAL,
@@ -56,6 +61,16 @@ ALTER TABLE runs ADD COLUMN process INTEGER;
 ALTER TABLE runs ADD COLUMN host TEXT;
 ALTER TABLE runs ADD COLUMN places TEXT;
 ALTER TABLE writes ADD COLUMN in_place INTEGER NOT NULL DEFAULT 0;
+""",
+    # A file given up for lack of time, or because a worker died, may be a good one.
+    2: """
+ALTER TABLE files ADD COLUMN ctime_ns INTEGER;
+ALTER TABLE files ADD COLUMN duplicate INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE other_paths (
+  device INTEGER NOT NULL, inode INTEGER NOT NULL, path BLOB NOT NULL, seen REAL NOT NULL,
+  PRIMARY KEY (device, inode, path)
+) WITHOUT ROWID;
+DELETE FROM failures WHERE error LIKE '["timeout",%' OR error LIKE '["worker-died",%';
 """,
 }
 

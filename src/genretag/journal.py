@@ -270,7 +270,7 @@ class Journal:
         row = (
             *(run_id, os.fsencode(path), os.fsencode(temp), change.audio_id, change.format),
             *(_text_bytes(change.old_raw), json.dumps(change.old_genres), json.dumps(change.new_genres)),
-            *(change.undoes, change.how, before_mtime_ns, in_place, "intended"),
+            *(change.undoes, change.how, _integer(before_mtime_ns), in_place, "intended"),
         )
         columns = _COLUMNS.split(", ")[1:14]
         with self._store.transaction() as connection:
@@ -324,6 +324,11 @@ class Journal:
         """The writes of a run that are neither done nor abandoned."""
         return self._select("run_id = ? AND state IN ('intended', 'prepared') ORDER BY id", (run_id,))
 
+    def wrote(self, audio_id: str, content: bytes) -> bool:
+        """Return True if a write of this recording, or an undo, produced a file of this SHA-256."""
+        query = "SELECT 1 FROM writes WHERE audio_id = ? AND after_hash = ? AND state = 'done'"
+        return self._store.row(query, (audio_id, content)) is not None
+
     def last_write(self, path: Path, audio_id: str) -> Write | None:
         """What genretag wrote last to this recording, here or before it was moved here, and still stands."""
         here = os.fsencode(os.path.realpath(path))
@@ -375,9 +380,14 @@ def _write(row: tuple[Any, ...]) -> Write:
     path, temp = Path(os.fsdecode(row[2])), Path(os.fsdecode(row[3]))
     mtime_ns, in_place, state, code, before_hash, after_hash, undone_by = row[11:]
     return Write(
-        *(row[0], row[1], path, temp, change, mtime_ns, state, code),
+        *(row[0], row[1], path, temp, change, int(mtime_ns), state, code),
         *(before_hash, after_hash, undone_by, bool(in_place)),
     )
+
+
+def _integer(number: int) -> int | bytes:
+    """Return a number as a column keeps it exactly: in digits if it does not fit into 64 bits."""
+    return number if -(2**63) <= number < 2**63 else str(number).encode()
 
 
 def _text_bytes(text: str) -> bytes:

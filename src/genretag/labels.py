@@ -118,6 +118,20 @@ def canonical(name: str) -> str:
     return genre.name if genre else " ".join(name.split())
 
 
+def split_genres(values: Iterable[str], separator: str | None = None) -> tuple[str, ...]:
+    """Split the genre values of a file into single genres.
+
+    A value is split at semicolons, by which many programs join genres, and at `separator`, if given. Nothing
+    else splits: "/", "," and "&" are parts of names ("AC/DC", "R&B").
+
+    Returns:
+        The genres in order, without surrounding spaces, empty ones and repeats.
+    """
+    parts = (part for value in values for part in (value.split(separator) if separator else (value,)))
+    genres = (genre.strip() for part in parts for genre in part.split(";"))
+    return tuple(dict.fromkeys(genre for genre in genres if genre))
+
+
 @functools.lru_cache(maxsize=4096)  # asked for every label of every file
 def lookup(name: str) -> Genre | None:
     """The genre that a name or alias stands for, whatever its case, accents and punctuation."""

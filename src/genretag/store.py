@@ -40,17 +40,41 @@ FLUSH_SCORES_AT_ONCE = 16
 
 @dataclass(frozen=True)
 class FileKey:
-    """What tells a file and its state apart from any other without reading it."""
+    """The identity and state of a file, as far as they are known without reading it.
+
+    `ctime_ns` tells an edit that restored the modification time; it also changes with a rename, a new hard
+    link and the file's mode. None: unknown, as for files on remote storage.
+    """
 
     device: int
     inode: int
     size: int
     mtime_ns: int
+    ctime_ns: int | None = None
 
     @classmethod
     def of(cls, status: os.stat_result) -> FileKey:
-        # SQLite's integers are signed; some file systems use all 64 bits.
-        return cls(_signed(status.st_dev), _signed(status.st_ino), status.st_size, status.st_mtime_ns)
+        """Return the key of a file.
+
+        SQLite's integers are signed: device and inode numbers may use all 64 bits, and times before 1678 or
+        after 2262 do not fit into 64 bits of nanoseconds. All are taken modulo 2**64.
+        """
+        ctime: int | None = status.st_ctime_ns  # None where no system reported it
+        return cls(
+            signed_64(status.st_dev),
+            signed_64(status.st_ino),
+            status.st_size,
+            signed_64(status.st_mtime_ns),
+            None if ctime is None else signed_64(ctime),
+        )
+
+    def same_content(self, other: FileKey) -> bool:
+        """Return True if size and modification time agree, whatever else may differ."""
+        return (self.size, self.mtime_ns) == (other.size, other.mtime_ns)
+
+    def same_file(self, other: FileKey) -> bool:
+        """Return True if both are the same inode of the same device."""
+        return (self.device, self.inode) == (other.device, other.inode)
 
 
 @dataclass(frozen=True)
@@ -91,6 +115,7 @@ class Store:
         self._connection = connection
         self._lock = threading.RLock()
         self._files: dict[tuple[int, int], tuple[Any, ...]] = {}
+        self._other_paths: dict[tuple[int, int, bytes], tuple[Any, ...]] = {}
         self._scores: dict[tuple[str, str, str], tuple[Any, ...]] = {}
         self._failures: dict[str, tuple[Any, ...]] = {}
         self._flushed = time.monotonic()
@@ -137,24 +162,62 @@ class Store:
 
     # Files
 
-    def known_file(self, key: FileKey) -> KnownFile | None:
-        """What was remembered of the file in exactly this state."""
+    def known_file(self, key: FileKey, path: Path | None = None) -> KnownFile | None:
+        """Return what was remembered of the file in exactly this state, or None.
+
+        With `path`, that path is remembered too: as the path of the file if it is no longer at the recorded
+        one (it was moved), else beside it (a hard link, another mount).
+        """
         with self._lock:
-            query = "SELECT * FROM files WHERE device = ? AND inode = ?"
-            row = self._files.get((key.device, key.inode)) or self.row(query, (key.device, key.inode))
-        if row is None or (row[2], row[3]) != (key.size, key.mtime_ns):
-            return None
-        audio_id, kind, taggable, genres, error = row[5:10]
-        return KnownFile(audio_id, kind, bool(taggable), tuple(json.loads(genres)), _load_error(error))
+            row = self._file_row(key)
+            if row is None or (row[2], row[3]) != (key.size, key.mtime_ns):
+                return None
+            if key.ctime_ns is not None and row[11] != key.ctime_ns:
+                return None
+            audio_id, kind, taggable, genres, error = row[5:10]
+            known = KnownFile(audio_id, kind, bool(taggable), tuple(json.loads(genres)), _load_error(error))
+            if path is not None and self._recorded_path(key, _path_bytes(path)) != row[4]:
+                self.remember_file(key, path, known)
+        return known
+
+    def _file_row(self, key: FileKey) -> Any:
+        query = "SELECT * FROM files WHERE device = ? AND inode = ?"
+        return self._files.get((key.device, key.inode)) or self.row(query, (key.device, key.inode))
+
+    def _recorded_path(self, key: FileKey, path: bytes) -> bytes:
+        """Return the path to record for a file seen at `path`: the recorded one while it is there."""
+        row = self._file_row(key)
+        if row is None or row[4] == path or not _is_at(row[4], key):
+            return path
+        name = (key.device, key.inode, path)
+        query = "SELECT 1 FROM other_paths WHERE device = ? AND inode = ? AND path = ?"
+        if self.row(query, name) is None:
+            self._other_paths[name] = (*name, time.time())
+            self._flush_when_due()
+        recorded: bytes = row[4]
+        return recorded
+
+    def _is_duplicate(self, key: FileKey, audio_id: str) -> bool:
+        """Return True for a second file with a recording whose first file is where it was seen."""
+        row = self._file_row(key)
+        if row is not None and row[5] == audio_id:
+            return bool(row[12])
+        query = "SELECT device, inode, path FROM files WHERE audio_id = ? AND NOT duplicate LIMIT 16"
+        return any(
+            (device, inode) != (key.device, key.inode) and _is_at(path, FileKey(device, inode, 0, 0))
+            for device, inode, path in self.rows(query, (audio_id,))
+        )
 
     def remember_file(self, key: FileKey, path: Path, known: KnownFile) -> None:
         """Remember a file; another state of it, or another file at this path, is forgotten."""
-        row = (
-            *(key.device, key.inode, key.size, key.mtime_ns, _path_bytes(path)),
-            *(known.audio_id, known.format, int(known.taggable), json.dumps(known.genres)),
-            *(None if known.error is None else _dump_error(known.error), time.time()),
-        )
         with self._lock:
+            here = self._recorded_path(key, _path_bytes(path))
+            row = (
+                *(key.device, key.inode, key.size, key.mtime_ns, here),
+                *(known.audio_id, known.format, int(known.taggable), json.dumps(known.genres)),
+                *(None if known.error is None else _dump_error(known.error), time.time()),
+                *(key.ctime_ns, int(self._is_duplicate(key, known.audio_id))),
+            )
             # At the end: a row that comes later holds, also where the place of a file is another's by now.
             self._files.pop((key.device, key.inode), None)
             self._files[key.device, key.inode] = row
@@ -167,10 +230,19 @@ class Store:
             connection.execute("DELETE FROM files WHERE path = ?", (_path_bytes(path),))
 
     def paths_of(self, audio_id: str) -> list[Path]:
-        """Where files with this recording were seen, the last seen first; they may be gone."""
+        """Return the paths at which files with this recording were seen; they may be gone.
+
+        The newest come first, further paths of a file after all others. Files that were copies of another
+        one when they were first seen are left out.
+        """
         self.flush()
-        rows = self.rows("SELECT path FROM files WHERE audio_id = ? ORDER BY seen DESC", (audio_id,))
-        return [Path(os.fsdecode(path)) for (path,) in rows]
+        rows = self.rows(
+            "SELECT path, 0 AS other, seen FROM files WHERE audio_id = ?1 AND NOT duplicate UNION ALL "
+            "SELECT other_paths.path, 1, other_paths.seen FROM other_paths JOIN files USING (device, inode) "
+            "WHERE audio_id = ?1 AND NOT duplicate ORDER BY other, seen DESC",
+            (audio_id,),
+        )
+        return [Path(os.fsdecode(row[0])) for row in rows]
 
     def every_path(self) -> list[Path]:
         """Where files were seen, in the order of their paths; they may be gone."""
@@ -238,7 +310,7 @@ class Store:
                 self._write_waiting()
                 yield self._connection
                 self._connection.execute("COMMIT")
-                self._files, self._scores, self._failures = {}, {}, {}
+                self._files, self._other_paths, self._scores, self._failures = {}, {}, {}, {}
                 self._flushed = time.monotonic()
             except BaseException:
                 if self._connection.in_transaction:
@@ -248,7 +320,7 @@ class Store:
     def flush(self) -> None:
         """Write the rows that wait in memory."""
         with self._lock:
-            if self._files or self._scores or self._failures:
+            if self._waiting_rows():
                 with self.transaction(durable=False):
                     pass
 
@@ -259,14 +331,19 @@ class Store:
                 "DELETE FROM files WHERE path = ? AND (device, inode) != (?, ?)", (row[4], row[0], row[1])
             )
             execute(f"INSERT OR REPLACE INTO files VALUES ({_marks(row)})", row)
+        for row in self._other_paths.values():
+            execute(f"INSERT OR REPLACE INTO other_paths VALUES ({_marks(row)})", row)
         for row in self._scores.values():
             execute(f"INSERT OR REPLACE INTO scores VALUES ({_marks(row)})", row)
             execute("DELETE FROM failures WHERE audio_id = ?", (row[0],))
         for row in self._failures.values():
             execute(f"INSERT OR REPLACE INTO failures VALUES ({_marks(row)})", row)
 
+    def _waiting_rows(self) -> int:
+        return len(self._files) + len(self._other_paths) + len(self._scores) + len(self._failures)
+
     def _flush_when_due(self) -> None:
-        waiting = len(self._files) + len(self._scores) + len(self._failures)
+        waiting = self._waiting_rows()
         patience = FLUSH_SECONDS
         if self._scores:
             patience = FLUSH_MOMENT if len(self._scores) >= FLUSH_SCORES else FLUSH_SCORES_SECONDS
@@ -308,5 +385,14 @@ def _path_bytes(path: Path) -> bytes:
     return os.fsencode(path.absolute())
 
 
-def _signed(number: int) -> int:
+def _is_at(path: bytes, key: FileKey) -> bool:
+    """Return True if this very file is at a path."""
+    try:
+        return FileKey.of(os.stat(path)).same_file(key)
+    except (OSError, ValueError):
+        return False
+
+
+def signed_64(number: int) -> int:
+    """Return the number modulo 2**64, as a signed 64-bit integer."""
     return (number & (2**64 - 1)) - ((number & 2**63) << 1)

@@ -6,11 +6,16 @@ import json
 import subprocess
 from pathlib import Path
 
+import mutagen
 import pytest
 
 from command import Answer, Command, command_line
 from genretag.audio.payload import identify
+from genretag.store import Store
 from genretag.tagging import tags
+from genretag.tagging.apply import Applying
+from genretag.tagging.plan import parse_record
+from genretag.tagging.writer import WriteOptions
 from sounds import make_sound
 
 SURE = ("--model", "musicnn-msd", "--threshold", "0", "--top", "2")
@@ -177,3 +182,108 @@ def test_under_is_a_fence_around_every_line(
     assert codes(genretag("apply", "--json", "--under", there.parent, "--under", ".", plan)) == [None, None]
     gone = genretag("apply", "--under", tmp_path / "gone", plan)
     assert (gone.code, gone.err.count("\n")) == (2, 1)
+
+
+# Control characters
+
+
+def test_a_plan_brings_no_control_character_into_a_file(genretag: Command, tmp_path: Path) -> None:
+    song, odd = make_sound(tmp_path / "song.mp3", 1.0), make_sound(tmp_path / "odd.mp3", 2.0)
+    tags.write(odd, ["Polka\x1b[2J", "x\x7f; y"])
+    before = song.read_bytes()
+    smuggled = {"genres": ["Rock\x1b[2J"], "previous": ["Rock\x1b[2J"]}
+    lines = [
+        # Without the recording, and with it: then `previous` must be what the file holds.
+        {"path": str(song), **smuggled},
+        {"path": str(song), **smuggled, "audio": identify(song)},
+        # What the file holds may stay, whatever the plan calls `previous`; nothing else may join it.
+        {
+            "path": str(odd),
+            "genres": ["Polka\x1b[2J", "Rock\x1b[2J"],
+            "previous": ["Polka\x1b[2J", "Rock\x1b[2J"],
+        },
+        {
+            "path": str(odd),
+            "genres": ["Polka\x1b[2J", "x\x7f", "Rock"],
+            "previous": ["Polka\x1b[2J", "x\x7f; y"],
+        },
+    ]
+    plan = tmp_path / "plan.jsonl"
+    plan.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    answer = genretag("apply", "--json", "--under", tmp_path, plan)
+    assert codes(answer) == ["plan", "changed", "plan", None]
+    message = answer.records[0]["error"]["message"]
+    assert message == (
+        f"{song}: the genre 'Rock\\x1b[2J' holds a control character and is not in the file; correct the plan"
+    )
+    assert song.read_bytes() == before
+    assert tags.read(odd).genres == ("Polka\x1b[2J", "x\x7f", "Rock")
+
+
+@pytest.mark.parametrize("separator", [None, "; ", " / "])
+def test_a_plan_of_files_with_odd_genres_is_carried_out(
+    genretag: Command, tmp_path: Path, separator: str | None
+) -> None:
+    song = make_sound(tmp_path / "song.flac", 2.0)
+    tags.write(song, ["Polka\x1b[2J / x\x7f; y"])
+    before = song.read_bytes()
+    joined = () if separator is None else ("--separator", separator)
+    plan = tmp_path / "plan.jsonl"
+    assert genretag("tag", *SURE, "--existing", "add", *joined, "--plan", plan, song).code == 0
+    assert [record["status"] for record in genretag("apply", "--json", *joined, plan).records] == ["written"]
+    (value, *_) = tags.read(song).genres
+    assert value.startswith("Polka\x1b[2J")
+    assert [record["status"] for record in genretag("apply", "--json", *joined, plan).records] == [
+        "unchanged"
+    ]
+    again = genretag("tag", "--json", *SURE, "--existing", "add", *joined, song)
+    assert [record["status"] for record in again.records] == ["unchanged"]
+    assert genretag("undo").code == 0
+    assert song.read_bytes() == before
+
+
+def test_a_note_of_a_plan_holds_control_characters_as_escapes(genretag: Command, tmp_path: Path) -> None:
+    song = make_sound(tmp_path / "song.flac", 1.0)
+    model, label = "m\x1b[2J\x7f\x9b31m\ud800", "rock\x9b\n"
+    more = {"model": model, "scores": {label: 0.5}, "album": {"name": "\x1b[2J"}}
+    plan = write_plan(tmp_path / "plan", song, **more)
+    answer = genretag("apply", "--json", "--provenance", "--under", tmp_path, plan)
+    assert codes(answer) == [None]
+    assert answer.out[:-1].isprintable()
+    (note,) = mutagen.File(song).tags["GENRETAG"]
+    assert note.isprintable()
+    assert json.loads(note)["model"] == model
+    assert json.loads(note)["scores"] == {label: 0.5}
+
+
+@pytest.mark.parametrize("command", ["tag", "apply", "watch"])
+def test_a_separator_with_a_control_character_is_refused(
+    genretag: Command, tmp_path: Path, command: str
+) -> None:
+    song = make_sound(tmp_path / "song.mp3", 1.0)
+    source = {"tag": song, "apply": write_plan(tmp_path / "plan", song), "watch": tmp_path}[command]
+    before = song.read_bytes()
+    answer = genretag(command, "--separator", "\x1b[2J", source)
+    assert answer.code == 2
+    assert answer.err == (
+        "genretag: --separator '\\x1b[2J': holds a control character; give text such as '; '\n"
+    )
+    assert song.read_bytes() == before
+
+
+def test_a_name_that_vanishes_after_the_write_is_no_failure(tmp_path: Path) -> None:
+    """The link by which the plan names the file is removed as soon as the file has been written."""
+    song = make_sound(tmp_path / "song.mp3", 1.0)
+    link = tmp_path / "link.mp3"
+    link.symlink_to(song)
+    line = json.dumps({"path": str(link), "genres": ["Rock"], "audio": identify(song)})
+    with Store.open() as store:
+        store._connection.set_trace_callback(
+            lambda sql: link.unlink(missing_ok=True) if "state = 'done'" in sql else None
+        )
+        plan = [parse_record(line, "plan")]
+        (record,) = Applying(plan, WriteOptions(in_place=True), store).records()
+        store._connection.set_trace_callback(None)
+    assert not link.is_symlink()
+    assert (record.status, record.error) == ("written", None)
+    assert tags.read(song).genres == ("Rock",)

@@ -13,6 +13,7 @@ import pytest
 
 from albums import let_sound, make_songs
 from command import Command
+from genretag.escapes import has_control
 from genretag.tagging import tags
 from genretag.tagging.genremap import load_map
 
@@ -110,11 +111,23 @@ def test_without_genres_everything_is_allowed_until_a_person_chooses(
 
 
 def test_names_that_toml_must_escape_survive(genretag: Command, tmp_path: Path) -> None:
-    odd = ['"Say \\ what"', "Tab\tand\x7f", "# no comment", "Música Ñ"]
+    odd = ['"Say \\ what"', "# no comment", "Música Ñ"]
     (song,) = make_songs(tmp_path / "odd", 1)
     tags.write(song, odd)
     drafted = tomllib.loads(genretag("map", "init", song, "--most", "9").out)
     assert sorted(drafted["allow"]) == sorted(odd)
+
+
+def test_a_draft_can_be_used_and_holds_no_control_character(genretag: Command, tmp_path: Path) -> None:
+    (song,) = make_songs(tmp_path / "odd", 1)
+    tags.write(song, ["Tab\tand\x7f", "Polka\x9b31m", "Jazz", "Rock; Pop"])
+    out = tmp_path / "drafted.toml"
+    assert genretag("map", "init", song, "--most", "9", "--out", out).code == 0
+    text = out.read_text(encoding="utf-8")
+    assert '# "Tab\\tand\\u007f",' in text
+    assert '# "Polka\\u009b31m",' in text
+    assert not {letter for letter in text if has_control(letter)} - {"\n"}
+    assert load_map(out).allow == {"Jazz", "Pop", "Rock"}
 
 
 def test_seen_files_are_counted_without_naming_them_and_what_the_model_heard_is_told(

@@ -88,7 +88,7 @@ def test_commands_that_write(genretag: Command, music: Path, model: Path, tmp_pa
     for line in plan.read_text(encoding="utf-8").splitlines():
         assert line.isprintable()
     added = run("tag", "--json", "--existing", "add", "-n", *options, music).records
-    assert added[2]["genres"][0] == f"Polka{EVIL}"
+    assert added[2]["genres"][:2] == f"Polka{EVIL}".split(";")
     assert "written" in run("apply", "-v", plan).out
     assert "written" in run("tag", "--existing", "replace", "-v", *options, music).out
     assert "model" in run("history").out

@@ -129,6 +129,39 @@ def test_existing_genres_are_kept_added_to_replaced_or_refreshed(genretag: Comma
     assert tag("refresh") == ("kept", ("Mine Again",))
 
 
+@pytest.mark.parametrize("separator", ["; ", " / ", None])
+def test_adding_again_and_again_changes_nothing(
+    genretag: Command, library: Path, separator: str | None
+) -> None:
+    song = library / "A" / "one's song.mp3"
+    tags.write(song, ["My Own; rock" if separator is None else separator.join(["My Own", "rock"])])
+    joined = () if separator is None else ("--separator", separator)
+
+    def tag(*more: str) -> str:
+        (record,) = genretag("tag", "--json", *SURE, "--existing", "add", *joined, *more, song).records
+        return str(record["status"])
+
+    assert tag() == "written"
+    found, content = tags.read(song).genres, song.read_bytes()
+    if separator is None:
+        assert found[:2] == ("My Own", "rock")
+    else:
+        assert len(found) == 1
+        assert found[0].startswith(f"My Own{separator}rock{separator}")
+    assert [tag(), tag("--no-cache"), tag()] == ["unchanged"] * 3
+    assert song.read_bytes() == content
+
+
+def test_a_joined_value_that_lacks_nothing_stays_as_it_is(genretag: Command, library: Path) -> None:
+    song = library / "A" / "zwei ü.flac"
+    (planned,) = genretag("tag", "-n", "--json", *SURE, song).records
+    tags.write(song, ["; ".join(genre.upper() for genre in planned["genres"])])
+    before = song.read_bytes()
+    (record,) = genretag("tag", "--json", *SURE, "--existing", "add", song).records
+    assert (record["status"], record["genres"]) == ("unchanged", list(tags.read(song).genres))
+    assert song.read_bytes() == before
+
+
 def test_a_second_run_analyses_nothing_even_after_a_move(library: Path, tmp_path: Path) -> None:
     first = in_own_process("tag", "--json", *SURE, library)
     assert first.code == 1

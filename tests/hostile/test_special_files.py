@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import os
 import socket
 import stat
@@ -12,8 +13,10 @@ import pytest
 
 from command import in_own_process
 from genretag.__main__ import run
+from genretag.errors import TagError
 from genretag.tagging import tags
 from hostile_files import patched, sound
+from small_lessons import GENRES, make_lessons
 from sounds import make_sound
 
 SURE = ("--model", "musicnn-msd", "--threshold", "0", "--top", "1")
@@ -64,6 +67,142 @@ def test_what_never_ends_is_passed_over_in_folders_and_named_where_it_was_asked_
     assert outcomes("-n", "--follow-symlinks", music) == {"good.mp3": "planned"}
     named = dict.fromkeys((path.name for path in special), "not-a-file")
     assert outcomes(music / "good.mp3", *special) == {"good.mp3": "written"} | named
+
+
+def replaced(path: Path, kind: str) -> None:
+    """Put a pipe, or a link to a device that never ends, under the name of a file."""
+    path.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_known_file_that_became_a_pipe_or_device_is_an_error_of_that_file(music: Path, kind: str) -> None:
+    home = music.parent
+    bad = make_sound(music / "bad.mp3", 2, seed=1)
+    assert in_own_process("tag", "-n", *SURE, "--plan", home / "plan", music).code == 0
+    tags.write(music / "good.mp3", ["Rock"])
+    replaced(bad, kind)
+
+    assert outcomes("-n", bad) == {"bad.mp3": "not-a-file"}
+    assert outcomes(music, bad) == {"good.mp3": "kept", "bad.mp3": "not-a-file"}
+    applied = in_own_process("apply", home / "plan")
+    assert applied.code == 1
+    assert f"[unreadable] {bad}: is not a regular file" in applied.err
+    reported = in_own_process("report", "--json", bad)
+    assert reported.code == 0
+    assert [failure["code"] for failure in reported.records[0]["failures"]] == ["not-a-file"]
+    known = in_own_process("report", "--json")
+    assert known.code == 0
+    assert known.records[0]["tracks"] == 1
+    inspected = in_own_process("inspect", "--model", "musicnn-msd", "--html", home / "page.html", bad)
+    assert inspected.code == 1
+    assert f"[unreadable] {bad}: " in inspected.err
+    assert not (home / "page.html").exists()
+    listed = in_own_process("playlists", home / "lists", music, bad)
+    assert listed.code == 1
+    assert f"[not-a-file] {bad}: " in listed.err
+    drafted = in_own_process("map", "init", "--json", music, bad)
+    assert drafted.code == 0
+    assert in_own_process("map", "init").code == 0
+    assert not stat.S_ISREG(bad.stat().st_mode)
+
+
+@pytest.mark.parametrize(("kind", "how"), [("pipe", "--in-place"), ("device", "--preserve-mtime")])
+def test_undo_skips_what_is_no_regular_file_any_more(music: Path, kind: str, how: str) -> None:
+    bad = make_sound(music / "bad.mp3", 2, seed=1)
+    before = (music / "good.mp3").read_bytes()
+    assert outcomes(how, music) == {"good.mp3": "written", "bad.mp3": "written"}
+    replaced(bad, kind)
+    answer = in_own_process("undo", "--json")
+    assert answer.code == 1
+    records = {Path(record["path"]).name: record for record in answer.records}
+    assert records["good.mp3"]["status"] == "undone"
+    assert records["bad.mp3"]["status"] == "skipped"
+    assert records["bad.mp3"]["error"] == {
+        "code": "changed",
+        "message": f"{bad}: is not a regular file any more",
+    }
+    assert (music / "good.mp3").read_bytes() == before
+    assert not stat.S_ISREG(bad.stat().st_mode)
+
+
+def test_pipes_and_devices_among_labelled_files_are_left_out_or_named(tmp_path: Path) -> None:
+    root = make_lessons(tmp_path / "lessons", 4, GENRES[:2])
+    replaced(root / GENRES[0] / "pipe.flac", "pipe")
+    replaced(root / GENRES[1] / "device.flac", "device")
+    (root / GENRES[1] / "gone.flac").symlink_to("nowhere")
+
+    verified = in_own_process("datasets", "folder", "--verify", root, "--open", "--json")
+    assert verified.code == 1
+    assert {Path(one["path"]).name: one["what"] for one in verified.records[0]["findings"]} == {
+        "pipe.flac": "not a regular file",
+        "device.flac": "not a regular file",
+        "gone.flac": "cannot be read (No such file or directory)",
+    }
+    (root / GENRES[1] / "gone.flac").unlink()
+    learned = in_own_process("learn", "--min-files", "4", "--no-default", "--json", "--quiet", root)
+    assert learned.code == 0
+    assert learned.records[0]["files"] == dict.fromkeys(GENRES[:2], 4)
+    trained = in_own_process(
+        *("train", "--dataset", "folder", "--data", root, "--model", "probe", "--out", tmp_path / "run")
+    )
+    assert trained.code == 0, trained.err
+    for name in ("pipe.flac", "device.flac"):
+        assert f"{name}: is not a regular file" in trained.err
+    measured = in_own_process(
+        "eval", "musicnn-msd", "--dataset", "folder", "--data", root, "--split", "train"
+    )
+    assert measured.code == 1
+    assert "[unreadable]" in measured.err
+    assert "not a regular file" in measured.err
+
+
+def test_a_pipe_with_the_name_of_a_playlist_is_left_alone(music: Path) -> None:
+    tags.write(music / "good.mp3", ["Rock"])
+    out = music.parent / "lists"
+    out.mkdir()
+    os.mkfifo(out / "Jazz.m3u8")
+    answer = in_own_process("playlists", out, music)
+    assert answer.code == 0
+    assert (out / "Rock.m3u8").is_file()
+    tags.write(music / "good.mp3", ["Jazz"])
+    answer = in_own_process("playlists", out, music)
+    assert answer.code == 2
+    assert f"{out / 'Jazz.m3u8'}: is there and was not made by genretag" in answer.err
+    assert stat.S_ISFIFO((out / "Jazz.m3u8").stat().st_mode)
+
+
+def test_tags_are_written_to_regular_files_only(music: Path) -> None:
+    good = tags.read(music / "good.mp3")
+    replaced(music / "pipe.mp3", "pipe")
+    replaced(music / "device.mp3", "device")
+    for name in ("pipe.mp3", "device.mp3"):
+        with pytest.raises(TagError, match="is not a regular file") as raised:
+            tags.write(music / name, ["Rock"])
+        assert raised.value.code == "unreadable"
+        with pytest.raises(TagError, match="is not a regular file"):
+            tags.restore(music / name, good.raw)
+
+
+def test_times_beyond_64_bit_nanoseconds_do_not_matter_to_readers(music: Path, tmp_path: Path) -> None:
+    tags.write(music / "good.mp3", ["Rock"])
+    for year in (1601, 2300):
+        seconds = calendar.timegm((year, 1, 1, 0, 0, 0))
+        song = make_sound(music / f"{year}.mp3", 2, seed=year)
+        tags.write(song, ["Jazz"])
+        os.utime(song, ns=(seconds * 10**9, seconds * 10**9))
+    listed = in_own_process("playlists", tmp_path / "lists", music)
+    assert (listed.code, listed.err.splitlines()[0]) == (0, f"3 files, 2 playlists in {tmp_path / 'lists'}")
+    for year in (1601, 2300):
+        page = tmp_path / f"{year}.html"
+        inspected = in_own_process(
+            *("inspect", "--model", "musicnn-msd", "--html", page, "--audio", "link", music / f"{year}.mp3")
+        )
+        assert inspected.code == 0, inspected.err
+        assert page.is_file()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")

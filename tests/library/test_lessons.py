@@ -74,6 +74,10 @@ def test_more_genres_get_fewer_files_each() -> None:
         ([("Jazz",)] * 9, "two genres need 5 files each; its tags have Jazz 9; add files$"),
         ([("Jazz",)] * 9 + [("Rock",)] * 3, "its tags have Jazz 9, Rock 3; add files, or say --min-files 3$"),
         ([], "its tags name no genre; put files into a folder per genre"),
+        (
+            [("Jazz",)] * 9 + [("a\x1bb",)] * 9,
+            r"^/m: the genre 'a\\x1bb' holds a control character; correct its tags$",
+        ),
     ],
 )
 def test_too_little_is_refused(genres: list[tuple[str, ...]], message: str) -> None:
@@ -110,6 +114,8 @@ def test_what_genretag_wrote_teaches_nothing(tmp_path: Path) -> None:
             write_genres(journal, run, changed, ("Rock",))
         tag(changed, ["Blues"])
         found = read_library(tmp_path, "tags", journal)
+        joined = read_library(taught(tmp_path / "y" / "d.mp3", "Jazz; Funk", "Soul").parent, "tags", journal)
+    assert [file.genres for file in joined.files] == [("Jazz", "Funk", "Soul")]
     assert (found.ours, found.unlabelled) == (1, 0)
     assert {file.path.name: file.genres for file in found.files} == {"b.mp3": ("Blues",), "c.mp3": ("Jazz",)}
     assert theirs.exists()

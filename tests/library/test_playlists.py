@@ -79,7 +79,7 @@ def test_names_that_no_playlist_can_hold_are_told(tmp_path: Path) -> None:
 
 
 def test_genres_become_names_that_every_file_system_takes(tmp_path: Path) -> None:
-    genres = ("Rock/Pop", "Rock:Pop", "rock?pop", "AUX", "...", ".hidden", "X" * 300, "new\nline", "R&B")
+    genres = ("Rock/Pop", "Rock:Pop", "rock?pop", "AUX", "...", ".hidden", "X" * 300, "new\nline", "\x9b31m")
     song(tmp_path / "a.flac", *genres)
     made = list(write_playlists(collect(scan([tmp_path])), tmp_path / "out"))
     assert {one.genre: one.path.stem for one in made} == {
@@ -91,9 +91,16 @@ def test_genres_become_names_that_every_file_system_takes(tmp_path: Path) -> Non
         ".hidden": "_.hidden",
         "X" * 300: "X" * 100,
         "new line": "new line",
-        "R&B": "R&B",
+        "\x9b31m": "-31m",
     }
     assert all(one.path.is_file() for one in made)
+
+
+def test_joined_genres_are_listed_one_by_one(tmp_path: Path) -> None:
+    song(tmp_path / "a.flac", "Rock; hip hop", "AC/DC, R&B")
+    song(tmp_path / "b.flac", "Hip-Hop;Rock")
+    made = write_playlists(collect(scan([tmp_path])), tmp_path / "out")
+    assert {one.genre: one.tracks for one in made} == {"AC/DC, R&B": 1, "Hip-Hop": 2, "Rock": 2}
 
 
 def test_a_playlist_of_somebody_else_stays(tmp_path: Path) -> None:

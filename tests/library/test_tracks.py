@@ -196,3 +196,11 @@ def test_figures_add_up(store: Store, tmp_path: Path) -> None:
         *((0, 0), (0, 0), (0, 1), *[(0, 0)] * 6, (2, 0))
     ]
     assert found["failures"] == [{"code": "empty", "tracks": 1, "first": f"{tmp_path}: holds nothing"}]
+
+
+def test_joined_genres_count_one_by_one(store: Store, tmp_path: Path) -> None:
+    (song,) = make_songs(tmp_path, 1)
+    tag(song, ["jazz; Rock"])
+    write(store, song, "Hip-Hop;Pop", "Soul")
+    (track,) = library_of(store, song).tracks
+    assert (track.genres, track.before) == (("Hip-Hop", "Pop", "Soul"), ("jazz", "Rock"))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foreign_tags import TAGGABLE, picture, tag
+from genretag.errors import DecodeError
 from genretag.tagging.delta import MAX_DELTA, MAX_LITERAL, apply_delta, make_delta
 from sounds import any_sound, make_sound
 
@@ -101,6 +103,21 @@ def test_a_new_file_that_shrank_is_refused(tmp_path: Path) -> None:
     (tmp_path / "new").write_bytes(b"newer")
     with pytest.raises(OSError, match="shrank"):
         apply_delta(tmp_path / "new", delta, tmp_path / "out")
+
+
+def test_only_regular_files_are_compared_and_rebuilt(tmp_path: Path) -> None:
+    old, new = make_sound(tmp_path / "old.mp3"), make_sound(tmp_path / "new.mp3")
+    tag(new, ["Jazz"])
+    delta = make_delta(old, new)
+    assert delta is not None
+    os.mkfifo(tmp_path / "pipe.mp3")
+    (tmp_path / "zero.mp3").symlink_to("/dev/zero")
+    for name in ("pipe.mp3", "zero.mp3"):
+        for files in ((tmp_path / name, new), (old, tmp_path / name)):
+            with pytest.raises(DecodeError, match="not a regular file"):
+                make_delta(*files)
+        with pytest.raises(DecodeError, match="not a regular file"):
+            apply_delta(tmp_path / name, delta, tmp_path / "out.mp3")
 
 
 def test_a_large_file_costs_no_more_than_a_small_one(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-import genretag.tagging.write
+import genretag.tagging.staged_copy
 from foreign_tags import TAGGABLE, picture, tag
 from genretag.audio.payload import payload_digest
 from genretag.errors import WriteError
@@ -22,6 +22,7 @@ from genretag.store import Store
 from genretag.tagging import tags
 from genretag.tagging.delta import make_delta
 from genretag.tagging.inplace import is_half_written, write_into
+from genretag.tagging.open_folder import OpenFolder
 from genretag.tagging.recover import recover
 from genretag.tagging.undo import undo_run
 from genretag.tagging.write import hash_file
@@ -174,15 +175,16 @@ def half(store: Store, song: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Pat
     before = song.read_bytes()
     after = b""
 
-    def stop_in_the_middle(target: Path, copy: Path, _expected: object) -> None:
+    def stop_in_the_middle(folder: OpenFolder, name: str, copy: Path, _expected: object) -> None:
         nonlocal after
+        target = folder.path / name
         after = copy.read_bytes()
         with target.open("r+b") as file:
             os.truncate(target, max(len(before), len(after)))
             file.write(after[: len(after) // 3])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(genretag.tagging.write, "write_into", stop_in_the_middle)
+    monkeypatch.setattr(genretag.tagging.staged_copy, "write_into", stop_in_the_middle)
     with pytest.raises(KeyboardInterrupt):
         write(store, song, MANY)
     monkeypatch.undo()
@@ -288,13 +290,13 @@ def test_what_cannot_be_finished_now_waits_with_its_copy(store: Store, half: Any
 def test_an_error_in_the_middle_is_said_and_made_good_at_the_next_start(
     store: Store, song: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(target: Path, copy: Path, _expected: object) -> None:
-        with target.open("r+b") as file:
+    def fail(folder: OpenFolder, name: str, copy: Path, _expected: object) -> None:
+        with (folder.path / name).open("r+b") as file:
             file.write(copy.read_bytes()[:200])
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(genretag.tagging.write, "write_into", fail)
-    with pytest.raises(WriteError, match=r"the next start of genretag sets it right$") as caught:
+    monkeypatch.setattr(genretag.tagging.staged_copy, "write_into", fail)
+    with pytest.raises(WriteError, match=r"the next start of genretag finishes it$") as caught:
         write(store, song)
     monkeypatch.undo()
     assert caught.value.code == "io-error"
@@ -330,14 +332,14 @@ def test_a_file_that_others_change_at_the_last_moment_stays_theirs(
     theirs = make_sound(song.with_name("theirs.mp3"), 1.0, seed=5)
     content, really_write = theirs.read_bytes(), write_into
 
-    def meddle_first(target: Path, copy: Path, expected: os.stat_result) -> None:
+    def meddle_first(folder: OpenFolder, name: str, copy: Path, expected: os.stat_result) -> None:
         if meddling == "replaced":
-            theirs.replace(target)
+            theirs.replace(folder.path / name)
         else:
-            target.write_bytes(content)
-        really_write(target, copy, expected)
+            (folder.path / name).write_bytes(content)
+        really_write(folder, name, copy, expected)
 
-    monkeypatch.setattr(genretag.tagging.write, "write_into", meddle_first)
+    monkeypatch.setattr(genretag.tagging.staged_copy, "write_into", meddle_first)
     with pytest.raises(WriteError) as caught:
         write(store, song)
     assert caught.value.code == "changed"
@@ -346,6 +348,11 @@ def test_a_file_that_others_change_at_the_last_moment_stays_theirs(
 
 
 # What a half written file is
+
+
+def fill(target: Path, copy: Path) -> None:
+    with OpenFolder(target.parent) as folder:
+        write_into(folder, target.name, copy)
 
 
 def pair(folder: Path, old: bytes, new: bytes) -> tuple[Path, Path, bytes, bytes]:
@@ -372,7 +379,7 @@ def test_any_stop_in_the_middle_is_known_and_finished(tmp_path: Path, old_size: 
     for content in stops:
         target.write_bytes(content)
         assert is_half_written(target, copy, delta, before_hash)
-        write_into(target, copy)
+        fill(target, copy)
         assert target.read_bytes() == new
     for size in (min(old_size, new_size) - 1, max(old_size, new_size) + 1):
         if size >= 0:
@@ -409,6 +416,6 @@ def test_only_pages_that_differ_are_written(tmp_path: Path) -> None:
         return int(written.read_text().split("wchar: ")[1].split()[0])
 
     before = count()
-    write_into(target, copy)
+    fill(target, copy)
     assert count() - before < 5 * 4096
     assert target.read_bytes() == new

@@ -53,7 +53,7 @@ def test_the_keys_never_vanish() -> None:
         (Existing.KEEP, [], None, ("Rock", "Jazz")),
         (Existing.KEEP, ["Pop"], None, None),
         (Existing.ADD, ["Pop", "rock"], None, ("Pop", "rock", "Jazz")),
-        (Existing.ADD, ["jazz", "ROCK"], None, ("jazz", "ROCK")),
+        (Existing.ADD, ["jazz", "ROCK"], None, None),
         (Existing.REPLACE, ["Pop"], None, ("Rock", "Jazz")),
         (Existing.REFRESH, ["Pop"], None, None),
         (Existing.REFRESH, ["Pop"], ("Pop",), ("Rock", "Jazz")),
@@ -67,6 +67,29 @@ def test_policies(
     assert merge(existing, previous, ["Rock", "Jazz"], ours) == expected
 
 
+@pytest.mark.parametrize(
+    ("previous", "separator", "expected"),
+    [
+        (["Pop; rock"], None, ("Pop", "rock", "Jazz")),
+        (["Pop;rock;JAZZ"], None, None),
+        (["Rock / Jazz"], " / ", None),
+        (["Rock / Jazz"], None, ("Rock / Jazz", "Rock", "Jazz")),
+        (["AC/DC", "rock"], "; ", ("AC/DC", "rock", "Jazz")),
+        (["jazz", "Pop", "Jazz", "ROCK"], None, None),
+        ([";"], None, ("Rock", "Jazz")),
+    ],
+)
+def test_adding_compares_single_genres(
+    previous: list[str], separator: str | None, expected: tuple[str, ...] | None
+) -> None:
+    assert merge(Existing.ADD, previous, ["Rock", "Jazz"], None, separator) == expected
+
+
+def test_adding_appends_each_missing_genre_once() -> None:
+    decided = ["My genre", "my Genre", "Pop; Rock", "hip hop", "Hip-Hop"]
+    assert merge(Existing.ADD, ["rock"], decided, None) == ("rock", "My genre", "Pop", "hip hop")
+
+
 def test_a_hand_written_line_needs_a_path_only() -> None:
     assert parse_record('{"path": "a.mp3", "genres": ["Jazz"]}', "here") == Record(
         Path("a.mp3"), "planned", ("Jazz",)
@@ -77,6 +100,10 @@ def test_a_hand_written_line_needs_a_path_only() -> None:
     ("line", "message"),
     [
         ("nonsense", "not JSON"),
+        (
+            '{"path": "a", "genres": ["a\\u001b"], "previous": ["b"]}',
+            "the genre 'a\\x1b' holds a control character",
+        ),
         ("[]", 'not an object with a "path"'),
         ('{"path": 3}', 'not an object with a "path"'),
         ('{"path": "a\\u0000"}', "no file can have the path 'a\\x00'"),

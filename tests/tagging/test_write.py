@@ -15,15 +15,15 @@ from typing import Any
 
 import pytest
 
-import genretag.tagging.write
 from foreign_tags import TAGGABLE, picture, tag
 from genretag.audio.payload import identify, payload_digest
 from genretag.errors import TagError, WriteError
 from genretag.journal import Journal
 from genretag.store import FileKey, Store
-from genretag.tagging import tags
+from genretag.tagging import open_folder, tags
+from genretag.tagging.open_folder import OpenFolder
 from genretag.tagging.recover import recover
-from genretag.tagging.write import WriteOutcome, exchange_names
+from genretag.tagging.write import WriteOutcome
 from sounds import any_sound, make_sound
 from writing import change_of, left_over, write_genres
 
@@ -111,7 +111,9 @@ def test_the_copy_is_private_and_keeps_the_suffix(journal: Journal, song: Path) 
     seen = []
 
     def edit(temp: Path) -> None:
-        seen.append((temp.parent, temp.suffix, stat.S_IMODE(temp.stat().st_mode), temp.name[0]))
+        (copy,) = left_over(song.parent)
+        assert os.path.samefile(copy, temp)
+        seen.append((copy.parent, copy.suffix, stat.S_IMODE(copy.stat().st_mode), copy.name[0]))
         tags.write(temp, ROCK)
 
     write(journal, song, edit=edit)
@@ -391,7 +393,12 @@ def test_errors_of_the_edit_name_the_file_that_the_person_knows(journal: Journal
         write(journal, song, edit=edit)
     assert caught.value.code == "bad-tags"
     assert journal.writes(1)[0].code == "bad-tags"
-    assert refused(journal, song, edit=os.unlink).code == "verify-failed"
+
+    def remove(temp: Path) -> None:
+        tags.write(temp, ROCK)
+        left_over(song.parent)[0].unlink()
+
+    assert refused(journal, song, edit=remove).code == "verify-failed"
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
@@ -415,18 +422,18 @@ def test_a_stop_in_the_middle_leaves_the_old_file(
 def test_a_stop_right_after_the_replacement_counts_as_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanged: bool
 ) -> None:
-    song, really_replace = make_sound(tmp_path / "song.mp3", 1.0), os.replace
+    song, really_exchange = make_sound(tmp_path / "song.mp3", 1.0), OpenFolder.exchange_names
 
-    def replace_and_stop(source: Path, target: Path) -> bool:
+    def replace_and_stop(folder: OpenFolder, source: str, target: str) -> bool:
         if exchanged:
-            assert exchange_names(source, target)
+            assert really_exchange(folder, source, target)
         else:
-            really_replace(source, target)
+            folder.replace(source, target)
         raise KeyboardInterrupt
 
     if exchanged and not can_exchange(tmp_path):
         pytest.skip("names cannot be exchanged here")
-    monkeypatch.setattr(genretag.tagging.write, "exchange_names", replace_and_stop)
+    monkeypatch.setattr(OpenFolder, "exchange_names", replace_and_stop)
     with Store.open() as store:
         journal = Journal(store)
         with pytest.raises(KeyboardInterrupt):
@@ -441,7 +448,8 @@ def can_exchange(folder: Path) -> bool:
     names = [folder / "first", folder / "second"]
     for name in names:
         name.touch()
-    return exchange_names(*names)
+    with OpenFolder(folder) as opened:
+        return opened.exchange_names(*(name.name for name in names))
 
 
 @pytest.mark.parametrize("meddling", ["replaced", "rewritten", "removed"])
@@ -453,11 +461,11 @@ def test_a_file_that_others_change_at_the_last_moment_is_theirs(
         pytest.skip("names cannot be exchanged here: that moment stays open")
     theirs = make_sound(song.with_name("theirs.mp3"), 1.0, seed=5)
     content: bytes | None = theirs.read_bytes()
-    really_exchange = exchange_names
+    really_exchange = OpenFolder.exchange_names
 
-    def meddle_first(first: Path, second: Path) -> bool:
+    def meddle_first(folder: OpenFolder, first: str, second: str) -> bool:
         nonlocal content
-        monkeypatch.setattr(genretag.tagging.write, "exchange_names", really_exchange)
+        monkeypatch.setattr(OpenFolder, "exchange_names", really_exchange)
         if meddling == "replaced":
             theirs.replace(song)
         elif meddling == "rewritten":
@@ -465,9 +473,9 @@ def test_a_file_that_others_change_at_the_last_moment_is_theirs(
         else:
             song.unlink()
             content = None
-        return really_exchange(first, second)
+        return really_exchange(folder, first, second)
 
-    monkeypatch.setattr(genretag.tagging.write, "exchange_names", meddle_first)
+    monkeypatch.setattr(OpenFolder, "exchange_names", meddle_first)
     with pytest.raises(WriteError) as caught:
         write(journal, song)
     assert caught.value.code == ("missing" if content is None else "changed")
@@ -479,7 +487,7 @@ def test_a_file_that_others_change_at_the_last_moment_is_theirs(
 def test_where_names_cannot_be_exchanged_the_file_is_replaced(
     journal: Journal, song: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(genretag.tagging.write, "_LIBC", None)
+    monkeypatch.setattr(open_folder, "_LIBC", None)
     write(journal, song)
     assert tags.read(song).genres == ROCK
     assert left_over(song.parent) == []

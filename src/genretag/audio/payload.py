@@ -128,16 +128,15 @@ def _known_layout(file: BinaryIO, size: int) -> _Layout:
         return _Layout("ogg", ((start, size),), head, ogg_pages=True)
     if magic[4:8] == b"ftyp":
         return _Layout("mp4", _mp4_regions(file, size))
-    for form in _CHUNK_FORMATS:
-        if magic.startswith(form.magic) and form.form in (b"", magic[form.form_at : form.form_at + 4]):
-            return _Layout(form.kind, _chunk_regions(file, size, form))
+    if form := chunk_format(magic):
+        return _Layout(form.kind, _chunk_regions(file, size, form))
     if magic.startswith(b".snd"):
         return _Layout("au", ((0, size),))
-    start = _skip_head_tags(file, size)
+    start = skip_head_tags(file, size)
     if _read(file, start, 4) == b"fLaC":
         return _flac_layout(file, start, size)
     # MPEG audio, ADTS, Monkey's Audio, Musepack, WavPack, TTA, ...: frames between tags.
-    return _Layout("stream", ((start, _skip_tail_tags(file, start, size)),))
+    return _Layout("stream", ((start, skip_tail_tags(file, start, size)),))
 
 
 def _read(file: BinaryIO, offset: int, count: int) -> bytes:
@@ -148,7 +147,8 @@ def _read(file: BinaryIO, offset: int, count: int) -> bytes:
 # Tags around a stream of frames
 
 
-def _skip_head_tags(file: BinaryIO, size: int) -> int:
+def skip_head_tags(file: BinaryIO, size: int) -> int:
+    """Return the offset of the first byte after the ID3v2 and APEv2 tags at the start of a file."""
     start = 0
     for _ in range(MAX_CHUNKS):
         length = _id3v2_length(_read(file, start, 10)) or _ape_length(
@@ -160,7 +160,8 @@ def _skip_head_tags(file: BinaryIO, size: int) -> int:
     raise OddLayoutError
 
 
-def _skip_tail_tags(file: BinaryIO, start: int, end: int) -> int:
+def skip_tail_tags(file: BinaryIO, start: int, end: int) -> int:
+    """Return the offset of the first of the tags that end at `end`; `start` is where the audio begins."""
     for _ in range(MAX_CHUNKS):
         length = _tail_tag_length(_read(file, max(start, end - 128), min(128, end - start)), file, end)
         if length == 0 or end - length < start:
@@ -223,14 +224,14 @@ def _flac_layout(file: BinaryIO, start: int, size: int) -> _Layout:
             break
     if not head or at > size:
         raise OddLayoutError
-    return _Layout("flac", ((at, _skip_tail_tags(file, at, size)),), head)
+    return _Layout("flac", ((at, skip_tail_tags(file, at, size)),), head)
 
 
 # Files made of chunks
 
 
 @dataclass(frozen=True)
-class _ChunkFormat:
+class ChunkFormat:
     """A file of chunks: how one is headed, where the first stands, and which are sound."""
 
     kind: str
@@ -244,24 +245,32 @@ class _ChunkFormat:
     sound: Set[bytes]
 
 
-_CHUNK_FORMATS = (
+CHUNK_FORMATS = (
     *(
-        _ChunkFormat("wav", magic, 8, b"WAVE", 12, struct.Struct("<4sI"), False, True, {b"fmt ", b"data"})
+        ChunkFormat("wav", magic, 8, b"WAVE", 12, struct.Struct("<4sI"), False, True, {b"fmt ", b"data"})
         for magic in (b"RIFF", b"RF64", b"BW64")
     ),
     *(
-        _ChunkFormat("aiff", b"FORM", 8, form, 12, struct.Struct(">4sI"), False, True, {b"COMM", b"SSND"})
+        ChunkFormat("aiff", b"FORM", 8, form, 12, struct.Struct(">4sI"), False, True, {b"COMM", b"SSND"})
         for form in (b"AIFF", b"AIFC")
     ),
-    _ChunkFormat(
+    ChunkFormat(
         "dff", b"FRM8", 12, b"DSD ", 16, struct.Struct(">4sQ"), False, True, {b"PROP", b"DSD ", b"DST "}
     ),
-    _ChunkFormat("dsf", b"DSD ", 0, b"", 0, struct.Struct("<4sQ"), True, False, {b"fmt ", b"data"}),
-    _ChunkFormat("asf", ASF_HEADER, 0, b"", 0, struct.Struct("<16sQ"), True, False, {ASF_DATA}),
+    ChunkFormat("dsf", b"DSD ", 0, b"", 0, struct.Struct("<4sQ"), True, False, {b"fmt ", b"data"}),
+    ChunkFormat("asf", ASF_HEADER, 0, b"", 0, struct.Struct("<16sQ"), True, False, {ASF_DATA}),
 )
 
 
-def _chunk_regions(file: BinaryIO, size: int, form: _ChunkFormat) -> tuple[tuple[int, int], ...]:
+def chunk_format(magic: bytes) -> ChunkFormat | None:
+    """Return the chunk format of a file with these first 16 bytes; None if it is not one of chunks."""
+    for form in CHUNK_FORMATS:
+        if magic.startswith(form.magic) and form.form in (b"", magic[form.form_at : form.form_at + 4]):
+            return form
+    return None
+
+
+def _chunk_regions(file: BinaryIO, size: int, form: ChunkFormat) -> tuple[tuple[int, int], ...]:
     regions, at, long_data = [], form.first, None
     for _ in range(MAX_CHUNKS):
         header = _read(file, min(at, size), form.header.size)

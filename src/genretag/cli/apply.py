@@ -12,7 +12,7 @@ import typer
 
 from genretag.cli import options
 from genretag.cli.interrupted import interruptible
-from genretag.cli.output import RecordPrinter, report_links, report_store, say
+from genretag.cli.output import RecordPrinter, report_store, report_writes, say
 
 
 def apply(
@@ -76,7 +76,7 @@ def apply(
         printer = RecordPrinter(as_json=json, quiet=quiet, verbose=verbose)
         with interruptible(printer.statuses), closing(applying.records()) as answers:
             printer.print_all(answers, lambda: len(applying.plan))
-        report_links(applying.writer.links_broken)
+        report_writes(applying.writer)
         if printer.statuses or quiet:
             printer.summary(printer.undo_hint(applying.writer.run_id))
         else:

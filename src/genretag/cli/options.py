@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar, get_args
 import typer
 
 from genretag.errors import UsageError
+from genretag.escapes import has_control
 
 if TYPE_CHECKING:
     from genretag.tagging.writer import WriteOptions
@@ -78,6 +79,8 @@ def writing_options(
     from genretag.tagging.tags import Id3Version
     from genretag.tagging.writer import WriteOptions
 
+    if separator and has_control(separator):
+        raise UsageError(f"--separator {separator!r}: holds a control character; give text such as '; '")
     version: Id3Version = one_of(id3, get_args(Id3Version), "--id3")
     return WriteOptions(separator, version, preserve_mtime, provenance, in_place)
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from genretag.store import Store
     from genretag.tagging.album import Verdict
+    from genretag.tagging.writer import GenreWriter
 
 # Of files that nothing happened to, a person who did not ask wants the count only.
 _QUIET_STATUSES = frozenset({"kept", "unchanged"})
@@ -237,14 +238,26 @@ def greet(store: Store) -> None:
             say(sentence)
 
 
-def report_links(paths: Sequence[Path]) -> None:
-    """Tell which files had other names (hard links): a file is replaced, so those keep the old content."""
+def report_writes(writer: GenreWriter) -> None:
+    """Warn of what a write could not keep, and of files that are shorter than their headers state."""
+    _warn(
+        writer.links_broken,
+        "had other names (hard links), which still show the old genre; --in-place keeps such names together",
+    )
+    _warn(
+        writer.owner_changed,
+        "belonged to another user and is now yours, since only root can keep another owner; --in-place does",
+    )
+    _warn(
+        writer.cut_short,
+        "is shorter than its header states; tagged anyway, but it may be damaged",
+    )
+
+
+def _warn(paths: Sequence[Path], text: str) -> None:
     if paths:
         others = f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
-        say(
-            f"{paths[0]}{others}: had other names (hard links), which still show the old genre; "
-            "--in-place keeps such names together"
-        )
+        say(f"{paths[0]}{others}: {text}")
 
 
 def report_outliers(outliers: Sequence[tuple[Path, Verdict]]) -> None:

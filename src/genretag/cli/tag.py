@@ -14,7 +14,7 @@ import typer
 from genretag.audio.remote import RemotePath, place, require_storage
 from genretag.cli import deciding, options
 from genretag.cli.interrupted import interruptible
-from genretag.cli.output import RecordPrinter, greet, report_links, report_outliers, report_store
+from genretag.cli.output import RecordPrinter, greet, report_outliers, report_store, report_writes
 from genretag.errors import UsageError
 from genretag.tagging.plan import Existing, plan_writer
 from genretag.tagging.scan import Found, ScanOptions, read_file_list, require_any, scan
@@ -149,7 +149,7 @@ def tag(
             closing(tagging.records(found())) as records,
         ):
             printer.print_all(map(keep, records), count)
-        report_links(tagging.writer.links_broken)
+        report_writes(tagging.writer)
         if tagging.albums is not None and not quiet:
             report_outliers(tagging.albums.outliers)
         printer.summary(_plan_hint(plan) if plan else printer.undo_hint(tagging.writer.run_id))

@@ -1,10 +1,10 @@
-"""`genretag watch`: tag what arrives."""
+"""`genretag watch`: tag new files in folders."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +12,7 @@ import typer
 
 from genretag import interruption
 from genretag.cli import deciding, options
-from genretag.cli.output import RecordPrinter, greet, report_links, report_store, say
+from genretag.cli.output import RecordPrinter, greet, report_store, report_writes, say
 from genretag.errors import ScanError, UsageError
 
 if TYPE_CHECKING:
@@ -22,20 +22,18 @@ if TYPE_CHECKING:
     from genretag.tagging.scan import Found
     from genretag.tagging.tag import TagOptions
 
-LOOK_MILLISECONDS = 500
+TICK_SECONDS = 0.5
 
 
 def watch(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR", help="Folders to watch.")],
     *,
-    initial: Annotated[
-        bool, typer.Option("--initial", help="First tag what is there already; default: only what comes.")
-    ] = False,
+    initial: Annotated[bool, typer.Option("--initial", help="Also tag files that exist already.")] = False,
     settle: Annotated[
-        float, typer.Option(metavar="S", help="Seconds in which a file must not change to be complete.")
+        float, typer.Option(metavar="S", help="Seconds without change before a file is tagged.")
     ] = 5.0,
     poll: Annotated[
-        bool, typer.Option("--poll", help="Look every half second: for network drives, which report nothing.")
+        bool, typer.Option("--poll", help="Scan every 2 s instead of using notifications.")
     ] = False,
     model: options.Model = "auto",
     dry_run: deciding.DryRun = False,
@@ -59,10 +57,11 @@ def watch(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """Tag what arrives in folders, until Ctrl-C.
+    """Watch folders and tag new files.
 
-    A file is tagged when it has stood still for some seconds; hidden files and downloads under way are passed
-    over. What arrives together is one run of the history.
+    Runs until Ctrl-C. A file is tagged once it has not changed for some seconds and no program has it open
+    for writing; hidden files and unfinished downloads are left out. Files that arrive together are one run
+    of the history.
 
     Example: genretag watch ~/Downloads/Music
 
@@ -110,7 +109,7 @@ def watch(
 
 
 class _Session:
-    """One `watch`, from its first word to its summary."""
+    """One `watch`, from its first message to its summary."""
 
     def __init__(
         self,
@@ -128,102 +127,64 @@ class _Session:
         self.runs: list[int] = []
 
     def run(self, *, initial: bool, poll: bool) -> None:
+        from genretag.library.changes import FolderWatcher
+
+        watcher = FolderWatcher(self.arrivals, poll=poll, quiet=self.printer.quiet, report=say)
         try:
             if not initial:
                 self.arrivals.know()
-            for places in self._places(poll):
-                now = time.monotonic()
-                for place in places:
-                    self.arrivals.seen(place, now)
-                if found := list(self.arrivals.ready(now)):
-                    self._burst(found)
+            with closing(watcher):
+                while True:
+                    watcher.wait(TICK_SECONDS)
+                    self._tag(list(self.arrivals.ready(time.monotonic())))
+                    for sentence in self.arrivals.held_up(time.monotonic()):
+                        say(sentence)
         except KeyboardInterrupt:
             interruption.expected()
+        self._report_unfinished()
         if self.printer.statuses:
             self.printer.summary(self._hint())
         elif not self.printer.quiet:
             say("nothing arrived")
 
-    def _burst(self, found: list[Found]) -> None:
+    def _tag(self, found: list[Found]) -> None:
+        """Tag files that are ready; some that failed need to be analysed without the cache."""
+        again = [one for one in found if self.arrivals.failed_in_cache(one.path)]
+        first = [one for one in found if one not in again]
+        if first:
+            self._burst(first, self.tag_options)
+        if again:
+            self._burst(again, replace(self.tag_options, use_cache=False))
+
+    def _burst(self, found: list[Found], tag_options: TagOptions) -> None:
         """Tag what is complete: a run of its own, so that it can be taken back by itself."""
         from genretag.tagging.tag import Tagging
 
-        tagging = Tagging(self.tag_options, self.store, predictor=self.predictor)
+        tagging = Tagging(tag_options, self.store, predictor=self.predictor)
+        # Of many files, some may have changed by the time that it is their turn.
+        still = (one for one in found if self.arrivals.still_ready(one.path, time.monotonic()))
+        written = False
         try:
-            with closing(tagging.records(found)) as records:
+            with closing(tagging.records(still)) as records:
                 for record in records:
-                    self.arrivals.done(record)
-                    self.printer.print(record)
+                    written = written or record.status == "written"
+                    if self.arrivals.done(record, time.monotonic()):
+                        self.printer.print(record)
         finally:
-            report_links(tagging.writer.links_broken)
-            if tagging.writer.run_id is not None:
+            report_writes(tagging.writer)
+            if tagging.writer.run_id is not None and written:
                 self.runs.append(tagging.writer.run_id)
 
-    def _places(self, poll: bool) -> Iterator[list[Path]]:
-        """Where something may have happened, at least every half second.
-
-        Every watched folder comes whole when its watching begins: what arrived before that is not missed.
-        """
-        roots = self.arrivals.roots
-        told: list[Path] = []
-        while True:
-            here = [root for root in roots if root.is_dir()]
-            identities = _identities(roots)
-            begun = False
-            for places in self._events(here, poll) if here else _waits():
-                if here != told and not self.printer.quiet:
-                    say(f"watching {', '.join(map(str, here))}; Ctrl-C ends it")
-                    told = here
-                yield places if begun else [*here, *places]
-                begun = True
-                if _identities(roots) != identities:
-                    break
-            for root in here:
-                if not root.is_dir():
-                    say(f"{root}: has gone; watched again when it is back")
-
-    def _events(self, here: list[Path], poll: bool) -> Iterator[list[Path]]:
-        """What the system reports of these folders; nothing where it has nothing to report."""
-        import watchfiles
-
-        try:
-            for changes in watchfiles.watch(
-                *here,
-                watch_filter=None,
-                force_polling=poll or None,
-                poll_delay_ms=LOOK_MILLISECONDS,
-                rust_timeout=LOOK_MILLISECONDS,
-                yield_on_timeout=True,
-                ignore_permission_denied=True,
-            ):
-                yield [Path(path) for _, path in changes]
-        except RuntimeError:
-            # A name that is not UTF-8, which watchfiles cannot tell: watched anew, the folders come whole.
-            return
-        except OSError as error:
-            if all(root.is_dir() for root in here):
-                raise ScanError(f"{here[0]}: cannot be watched ({error}); try --poll") from error
+    def _report_unfinished(self) -> None:
+        failures, arriving = self.arrivals.unfinished()
+        for record in failures:
+            self.printer.print(record)
+        if arriving and not self.printer.quiet:
+            files = "1 file was" if arriving == 1 else f"{arriving:,} files were"
+            say(f"{files} still arriving, and not tagged; genretag tag does that later")
 
     def _hint(self) -> str | None:
         if len(self.runs) > 1:
             first, last = self.runs[0], self.runs[-1]
             return f"runs {first} to {last}; take one back with: genretag undo {last}"
         return self.printer.undo_hint(self.runs[0]) if self.runs else None
-
-
-def _waits() -> Iterator[list[Path]]:
-    while True:
-        time.sleep(LOOK_MILLISECONDS / 1000)
-        yield []
-
-
-def _identities(roots: Sequence[Path]) -> list[tuple[int, int] | None]:
-    """What stands at each of these names now, if anything does."""
-    found: list[tuple[int, int] | None] = []
-    for root in roots:
-        try:
-            status = root.stat()
-            found.append((status.st_dev, status.st_ino))
-        except OSError:
-            found.append(None)
-    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -118,8 +119,8 @@ def verify(
             findings += [Finding("note", f"left out: {reason}", path)] if path else []
         elif path is None:
             findings.append(Finding("warning", "missing", root / clip.id))
-        elif path.stat().st_size == 0:
-            findings.append(Finding("error", "empty", path))
+        elif reason := _unusable(path):
+            findings.append(Finding("error", reason, path))
         elif open_files and not _opens(path):
             findings.append(Finding("error", "does not open as audio", path))
     order = ("error", "warning", "note")
@@ -197,8 +198,21 @@ def _files(catalogue: Catalogue) -> _Files:
     return files
 
 
+def _unusable(path: Path) -> str:
+    """Return why a file need not be opened, or an empty text: nothing else than a regular file may be."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    if not stat.S_ISREG(status.st_mode):
+        return "not a regular file"
+    return "" if status.st_size else "empty"
+
+
 def _opens(path: Path) -> bool:
     """Whether one of the decoders that prediction uses finds sound in a file."""
+    if _unusable(path):
+        return False
     for decoder in (AvSource, SoundfileSource):
         with contextlib.suppress(SourceError), contextlib.closing(decoder(path)) as source:
             if any(len(block) for _, block in source.blocks()):

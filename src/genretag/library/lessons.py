@@ -14,8 +14,9 @@ from typing import Literal
 from genretag.audio.payload import identify
 from genretag.datasets.base import Clip, read_artists
 from genretag.errors import DecodeError, FileError, TagError, TrainingError
+from genretag.escapes import has_control
 from genretag.journal import Journal
-from genretag.labels import canonical, lookup
+from genretag.labels import canonical, lookup, split_genres
 from genretag.tagging import tags
 from genretag.tagging.heading import read_heading
 from genretag.tagging.scan import ScanOptions, scan
@@ -93,7 +94,7 @@ def read_library(
         if genres and journal is not None and _wrote(journal, path, genres):
             ours += 1
         else:
-            tagged.append(Labelled(path.relative_to(root).as_posix(), path, genres))
+            tagged.append(Labelled(path.relative_to(root).as_posix(), path, split_genres(genres)))
     if source is None and len({genre for file in tagged for genre in file.genres[:1]}) < 2 <= len(named):
         return _library(root, "folders", folders, 0, failures)
     return _library(root, "tags", tagged, ours, [*failures, *unread])
@@ -176,6 +177,9 @@ def choose(
     few = {genre: count for genre, count in counts.most_common() if count < min_files}
     if len(enough) < 2:
         raise TrainingError(_too_few(library, counts, min_files))
+    if odd := [genre for genre in enough if has_control(genre)]:
+        remedy = "rename its folder" if library.source == "folders" else "correct its tags"
+        raise TrainingError(f"{library.root}: the genre {odd[0]!r} holds a control character; {remedy}"[:300])
     limit = most_files or max(min_files, min(MOST_FILES, MOST_FILES_IN_ALL // len(enough)))
     chosen: dict[str, Labelled] = {}
     more = {}

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from genretag.escapes import has_control
 from genretag.labels import known_genres, parents
 from genretag.library.vocabulary import Name, Vocabulary
 
@@ -129,11 +130,13 @@ def draft(vocabulary: Vocabulary, most: int | None = None) -> Draft:
 
     Without a number: those that one file in a hundred has, and more than one file.
     """
+    # A map with a control character is refused.
+    usable = tuple(name for name in vocabulary.names if not has_control(name.text))
     if most is None:
         least = max(FREQUENT_FILES, FREQUENT_SHARE * vocabulary.tagged)
-        allow = tuple(name for name in vocabulary.names if name.files >= least)
+        allow = tuple(name for name in usable if name.files >= least)
     else:
-        allow = vocabulary.names[:most]
+        allow = usable[:most]
     rename = {}
     for name in allow:
         for spelling in (name.known, *name.spellings):
@@ -174,5 +177,6 @@ def _files(count: int) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A string of TOML: JSON's is one, but for the last control character."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    """Return a TOML string: a JSON string with every control character escaped."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(f"\\u{ord(letter):04x}" if has_control(letter) else letter for letter in quoted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import unicodedata
@@ -9,10 +10,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from genretag.errors import FileError, GenretagError, WriteError
+from genretag.audio.payload import open_regular
+from genretag.errors import DecodeError, FileError, GenretagError, WriteError
 from genretag.escapes import printable
 from genretag.files import put_in_place
-from genretag.labels import canonical
+from genretag.labels import canonical, split_genres
 from genretag.tagging import tags
 from genretag.tagging.heading import read_heading
 from genretag.tagging.scan import Found
@@ -21,7 +23,7 @@ from genretag.tagging.scan import Found
 MARK = "# made by genretag"
 SUFFIX = ".m3u8"
 _LONGEST_NAME = 100  # characters; file systems stop at 255 bytes
-_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
+_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|]')
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 
 
@@ -53,7 +55,7 @@ def collect(found: Iterable[Found]) -> Collected:
             collected.errors.append(one.error)
             continue
         try:
-            genres = dict.fromkeys(canonical(genre) for genre in tags.read(one.path).genres)
+            genres = dict.fromkeys(map(canonical, split_genres(tags.read(one.path).genres)))
         except GenretagError as error:
             collected.errors.append(FileError.of(error))
             continue
@@ -145,7 +147,7 @@ def _file_name(genre: str, taken: set[str]) -> str:
 
 def _is_ours(path: Path) -> bool:
     try:
-        with path.open(encoding="utf-8", errors="replace") as file:
+        with io.TextIOWrapper(open_regular(path), encoding="utf-8", errors="replace") as file:
             return any(file.readline(1000).rstrip("\r\n") == MARK for _ in range(3))
-    except OSError:
+    except (OSError, DecodeError):
         return False

@@ -21,7 +21,7 @@ from genretag.audio.windows import Coverage
 from genretag.checkpoint import CheckpointMeta
 from genretag.errors import FileError
 from genretag.journal import Journal
-from genretag.labels import akin, canonical
+from genretag.labels import akin, canonical, split_genres
 from genretag.predict.decide import Decision, DecisionRule, decide
 from genretag.store import KnownFile, Store
 from genretag.tagging.album import Albums, Track, Verdict, shelf
@@ -136,12 +136,12 @@ class _Gathering:
         cached = self._store.cached_scores(known.audio_id, self._hash, self._coverage)
         if cached is None:
             error = audio_failure(self._store, seen.key, known) or known.error
-            return LibraryTrack(seen.path, known.genres, before, error=error)
+            return LibraryTrack(seen.path, split_genres(known.genres), before, error=error)
         self.rows.append(cached.scores)
         decision = _decide(cached.scores, self.meta)
         return LibraryTrack(
             path=seen.path,
-            genres=known.genres,
+            genres=split_genres(known.genres),
             before=before,
             heard=decision.genres,
             guess=None if decision.genres else _guess(cached.scores, self.meta),
@@ -157,7 +157,8 @@ class _Gathering:
             return None
         here = Path(os.path.realpath(path))
         written = sorted(written, key=lambda one: one[0] != here)
-        return next((old for there, old in written if there == here or not os.path.lexists(there)), None)
+        old = next((old for there, old in written if there == here or not os.path.lexists(there)), None)
+        return None if old is None else split_genres(old)
 
 
 def _decide(scores: NDArray[np.floating], meta: CheckpointMeta) -> Decision:

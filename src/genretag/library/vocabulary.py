@@ -9,7 +9,7 @@ from pathlib import Path
 
 from genretag import checkpoint
 from genretag.errors import GenretagError
-from genretag.labels import canonical, lookup
+from genretag.labels import canonical, lookup, split_genres
 from genretag.predict.decide import DecisionRule, decide
 from genretag.store import FileKey, Store
 from genretag.tagging import tags
@@ -71,10 +71,11 @@ def survey(paths: Iterable[Path], store: Store, model: str) -> Vocabulary:
     for path in paths:
         try:
             key = FileKey.of(path.stat())
-            known = store.known_file(key)
-            genres = tags.read(path).genres if known is None else known.genres
+            known = store.known_file(key, path)
+            values = tags.read(path).genres if known is None else known.genres
         except (OSError, GenretagError):
             continue
+        genres = split_genres(values)
         files += 1
         tagged += bool(genres)
         for genre in genres:

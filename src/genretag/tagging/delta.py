@@ -19,6 +19,8 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from genretag.audio.payload import open_regular
+
 MAGIC = b"gd1"
 BLOCK = 1 << 20
 MAX_DELTA = 1 << 20
@@ -49,9 +51,9 @@ class _Copy(NamedTuple):
 def make_delta(old_file: Path, new_file: Path) -> bytes | None:
     """What turns `new_file` back into `old_file`, at most `MAX_DELTA` bytes; None where it would take more.
 
-    Raises OSError.
+    Raises OSError; DecodeError (`unreadable`) if one is not a regular file.
     """
-    with old_file.open("rb") as old, new_file.open("rb") as new:
+    with open_regular(old_file) as old, open_regular(new_file) as new:
         copies = _find_copies(old, new)
         if copies is None:
             return None
@@ -62,7 +64,8 @@ def make_delta(old_file: Path, new_file: Path) -> bytes | None:
 def apply_delta(new_file: Path, delta: bytes, out: Path) -> None:
     """Write to `out` the old file that `delta` was made from.
 
-    Raises OSError; ValueError where the delta is damaged.
+    Raises OSError; DecodeError (`unreadable`) if `new_file` is not a regular file; ValueError if the delta is
+    damaged.
     """
     with out.open("wb") as old:
         for piece in old_pieces(new_file, delta):
@@ -73,7 +76,7 @@ def old_pieces(new_file: Path, delta: bytes) -> Iterator[bytes]:
     """The bytes of the old file in order, at most `BLOCK` or `MAX_LITERAL` at a time; raises the same."""
     pieces, literal = _decode(delta)
     source = at = 0
-    with new_file.open("rb") as new:
+    with open_regular(new_file) as new:
         for step, length, own in pieces:
             source += step
             for size in _block_sizes(length):

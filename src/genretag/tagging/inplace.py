@@ -16,9 +16,11 @@ from typing import BinaryIO
 
 import numpy as np
 
+from genretag.audio.payload import open_regular
 from genretag.errors import WriteError
 from genretag.store import FileKey
 from genretag.tagging.delta import old_pieces
+from genretag.tagging.open_folder import OpenFolder
 
 try:
     import fcntl
@@ -32,24 +34,34 @@ PIECE = 1 << 14
 
 
 @contextmanager
-def taken(path: Path, target: Path) -> Iterator[None]:
-    """Keep every other genretag, also one with another store, from writing the file meanwhile.
+def file_lock(path: Path, descriptor: int) -> Iterator[None]:
+    """Keep every other genretag, also one with another store, from writing an open file for the block.
 
-    WriteError (`changed`) where another holds it. Where a disk knows no such locks, nothing is held.
+    On a file system without such locks nothing is locked.
+
+    Args:
+        path: The name to use in the error.
+        descriptor: The open file.
+
+    Raises:
+        WriteError: `changed`, another process has locked it.
     """
     if fcntl is None:
         yield
         return
-    with target.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            message = f"{path}: another program has locked it; try again when that has ended"
-            raise WriteError(message, code="changed") from None
-        except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF, errno.EINVAL):
-                raise
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        message = f"{path}: another program has locked it; try again when that has ended"
+        raise WriteError(message, code="changed") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF, errno.EINVAL):
+            raise
+    try:
         yield
+    finally:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 class LeftAloneError(WriteError):
@@ -58,14 +70,26 @@ class LeftAloneError(WriteError):
     code = "changed"
 
 
-def write_into(target: Path, copy: Path, expected: os.stat_result | None = None) -> None:
-    """Make the bytes and the time of change of `target` those of `copy`, and sync them.
+def write_into(folder: OpenFolder, name: str, copy: Path, expected: os.stat_result | None = None) -> None:
+    """Make the content and modification time of a file those of a copy, and sync them.
 
-    What it grows by is written and synced first: that alone needs room, and where there is none the file is
-    cut back to what it was. Raises OSError; LeftAloneError where the file is not the one `expected` (nothing
-    was written), or was moved or replaced meanwhile (it is whole then, but not here).
+    What the file grows by is written and synced first: that alone needs room, and if there is none the file
+    is cut back to what it was.
+
+    Args:
+        folder: The folder of the file.
+        name: The name of the file; a link is not followed.
+        copy: The copy to read from.
+        expected: The state in which the file must be.
+
+    Raises:
+        OSError: The file cannot be written.
+        LeftAloneError: The file is not as `expected` (nothing was written), or it was moved or replaced
+            meanwhile (it is whole then, but has another name).
     """
-    with target.open("r+b", buffering=0) as file, copy.open("rb") as whole:
+    target = folder.path / name
+    descriptor = folder.open_regular(name, os.O_RDWR)
+    with os.fdopen(descriptor, "r+b", buffering=0) as file, open_regular(copy) as whole:
         before, after = os.fstat(file.fileno()), os.fstat(whole.fileno())
         if expected is not None and FileKey.of(before) != FileKey.of(expected):
             raise LeftAloneError(f"{target}: changed since it was analysed; run again")
@@ -77,18 +101,24 @@ def write_into(target: Path, copy: Path, expected: os.stat_result | None = None)
                 os.fsync(file.fileno())
         except BaseException:
             file.truncate(before.st_size)
-            os.utime(file.fileno(), ns=(before.st_atime_ns, before.st_mtime_ns))
+            _set_times(file, before.st_atime_ns, before.st_mtime_ns)
             raise
         for at, content in _differences(file, whole, min(before.st_size, after.st_size)):
             _write(file, at, content)
         if after.st_size < before.st_size:
             file.truncate(after.st_size)
-        os.utime(file.fileno(), ns=(before.st_atime_ns, after.st_mtime_ns))
+        _set_times(file, before.st_atime_ns, after.st_mtime_ns)
         os.fsync(file.fileno())
         with suppress(OSError):
-            if os.path.samestat(os.stat(target), os.fstat(file.fileno())):
+            if os.path.samestat(folder.lstat(name), os.fstat(file.fileno())):
                 return
         raise LeftAloneError(f"{target}: was moved or replaced while it was written; scan again")
+
+
+def _set_times(file: BinaryIO, atime_ns: int, mtime_ns: int) -> None:
+    # Only the owner of a file may set its times; others may write it, and its time is then that of the write.
+    with suppress(PermissionError):
+        os.utime(file.fileno() if os.utime in os.supports_fd else file.name, ns=(atime_ns, mtime_ns))
 
 
 def is_half_written(target: Path, copy: Path, delta: bytes, before_hash: bytes) -> bool:
@@ -98,7 +128,7 @@ def is_half_written(target: Path, copy: Path, delta: bytes, before_hash: bytes) 
     grown, a loss of power may have left zeros. Raises OSError.
     """
     digest, at = hashlib.sha256(), 0
-    with target.open("rb") as file, copy.open("rb") as whole:
+    with open_regular(target) as file, open_regular(copy) as whole:
         try:
             for old in old_pieces(copy, delta):
                 digest.update(old)

@@ -60,7 +60,7 @@ def begin(found: Found, store: Store, *, use_cache: bool = True) -> Look:
         key = FileKey.of(path.stat())
     except OSError as error:
         return Look(path, error=_unreadable(path, error))
-    return Look(path, key, store.known_file(key) if use_cache else None)
+    return Look(path, key, store.known_file(key, path) if use_cache else None)
 
 
 def finish(begun: Look, reading: Reading, store: Store) -> Look:
@@ -88,6 +88,46 @@ def read(path: Path) -> Reading:
             return Reading(None, FileError.of(error))
         return Reading(KnownFile(audio_id, "", False, ()), FileError.of(error), _state(status))
     return Reading(KnownFile(audio_id, state.format, state.taggable, state.genres), None, _state(status))
+
+
+def look_again(path: Path, key: FileKey, known: KnownFile, store: Store, *, force: bool = False) -> Look:
+    """Look at a file again just before it is written.
+
+    Genres and recording are read again if the change time alone differs, or with `force`. A file whose size
+    or modification time differs is left to the write, which refuses it.
+
+    Args:
+        path: The file.
+        key: Its state when `known` was read.
+        known: What is known of it.
+        store: Remembers what is read.
+        force: Read the file although its state is the same.
+
+    Returns:
+        The present state and what is known now, or the error: the file cannot be read, or (`changed`) it
+        holds another recording.
+    """
+    try:
+        now = FileKey.of(path.stat())
+    except OSError as error:
+        return Look(path, error=_unreadable(path, error))
+    if (now == key and not force) or not now.same_content(key):
+        return Look(path, key, known)
+    reading = read(path)
+    if reading.known is None:
+        return Look(path, error=reading.error)
+    if reading.known.audio_id != known.audio_id:
+        return Look(path, error=FileError("changed", f"{path}: changed since it was analysed; run again"))
+    return finish(Look(path, now), reading, store)
+
+
+def only_ctime_differs(path: Path, key: FileKey) -> bool:
+    """Return True if a file has the size and modification time of `key`, but another change time."""
+    try:
+        now = FileKey.of(path.stat())
+    except OSError:
+        return False
+    return now != key and now.same_content(key)
 
 
 def state_of(key: FileKey | None, known: KnownFile) -> str:

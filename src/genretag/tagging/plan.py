@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 from genretag.errors import FileError, PlanError
 from genretag.escapes import has_control, json_line
 from genretag.files import written_whole
-from genretag.labels import canonical
+from genretag.labels import canonical, split_genres
 
 Status = Literal["written", "planned", "unchanged", "kept", "unsure", "failed"]
 
@@ -68,24 +68,56 @@ class Record:
         )
 
 
-def merge(
-    existing: Existing, previous: Sequence[str], decided: Sequence[str], ours: Sequence[str] | None
-) -> tuple[str, ...] | None:
-    """Genres that a file should hold under a policy, or None where it is to be left alone.
+def keeps(existing: Existing, previous: Sequence[str], ours: Sequence[str] | None) -> bool:
+    """Return True if the policy leaves the file unchanged, whatever genres are decided.
 
-    `previous` are its genres now, `decided` the new ones, `ours` what genretag wrote last (None: never).
-    add keeps the order and the spelling of what is there and appends what is new by canonical spelling.
+    Args:
+        existing: The policy.
+        previous: Genre values of the file, as stored.
+        ours: Values that genretag wrote last (None: never).
     """
-    if not previous:
-        return tuple(decided)
-    if existing is Existing.KEEP or (
-        existing is Existing.REFRESH and (ours is None or tuple(previous) != tuple(ours))
-    ):
+    if not previous or existing in (Existing.ADD, Existing.REPLACE):
+        return False
+    return existing is Existing.KEEP or ours is None or tuple(previous) != tuple(ours)
+
+
+def merge(
+    existing: Existing,
+    previous: Sequence[str],
+    decided: Sequence[str],
+    ours: Sequence[str] | None,
+    separator: str | None = None,
+) -> tuple[str, ...] | None:
+    """Merge the decided genres with those of a file.
+
+    `add` keeps the order and the spelling of the file's genres and appends those that are missing. Genres are
+    compared one by one in their canonical spelling: joined values are split (see `split_genres`).
+
+    Args:
+        existing: The policy.
+        previous: Genre values of the file, as stored.
+        decided: New genres.
+        ours: Values that genretag wrote last (None: never).
+        separator: String that joins genres in this run.
+
+    Returns:
+        The genres that the file should hold, or None if nothing needs to be written.
+    """
+    if keeps(existing, previous, ours):
         return None
-    if existing is Existing.ADD:
-        have = {canonical(genre) for genre in previous}
-        return (*previous, *(genre for genre in decided if canonical(genre) not in have))
-    return tuple(decided)
+    if existing is not Existing.ADD or not previous:
+        return tuple(decided)
+    present = split_genres(previous, separator)
+    known = set(map(_comparable, present))
+    missing: dict[str, str] = {}
+    for genre in split_genres(decided, separator):
+        if _comparable(genre) not in known:
+            missing.setdefault(_comparable(genre), genre)
+    return (*present, *missing.values()) if missing else None
+
+
+def _comparable(genre: str) -> str:
+    return canonical(genre).casefold()
 
 
 @contextmanager
@@ -137,8 +169,8 @@ def parse_record(line: str, where: str) -> Record:
     if not _is_number(seconds):
         raise PlanError(f"{where}: seconds must be a number, not {seconds!r}"[:300])
     genres, previous = _genres(document, "genres", where), _genres(document, "previous", where)
-    # What a file has already may stay in it, however odd.
-    if odd := [genre for genre in genres if has_control(genre) and genre not in previous]:
+    # A genre that the file has may stay, however odd; `apply` checks that the file has it.
+    if odd := [genre for genre in genres if has_control(genre) and not any(genre in old for old in previous)]:
         raise PlanError(f"{where}: the genre {odd[0]!r} holds a control character"[:300])
     return Record(
         path=Path(document["path"]),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from genretag.database import sync_folder
-from genretag.errors import WriteError
+from genretag.errors import DecodeError, WriteError
 from genretag.journal import Journal, Write
 from genretag.store import Store
-from genretag.tagging.inplace import is_half_written, taken, write_into
+from genretag.tagging.inplace import file_lock, is_half_written, write_into
+from genretag.tagging.open_folder import OpenFolder
 from genretag.tagging.write import TEMP_PREFIX, hash_file, sync_file
 
 
@@ -69,7 +71,7 @@ def _settle_in_place(journal: Journal, write: Write) -> str:
             sync_file(write.path)
             return _end_in_place(journal, write, f"had been written whole when {run}", written=True)
         return _end_in_place(journal, write, f"was left as it was when {run}", written=False)
-    except (OSError, WriteError) as error:
+    except (OSError, DecodeError, WriteError) as error:
         reason = getattr(error, "strerror", None) or error
         return (
             f"{write.path}: cannot be set right now after {run} ({reason}); its whole copy is {write.temp}; "
@@ -84,13 +86,26 @@ def _finish_half(journal: Journal, write: Write, run: str) -> str:
             f"{write.path}: is neither what it was nor what it was to become when {run}, and the copy beside "
             "it is gone; look whether it plays, and fetch it from a backup if not"
         )
-    if not write.path.is_file():
+    if write.path.is_symlink() or not write.path.is_file():
         return _keep_copy(journal, write, run)
-    with taken(write.path, write.path):
+    with (
+        OpenFolder(write.path.parent) as folder,
+        _opened(folder, write.path.name) as descriptor,
+        file_lock(write.path, descriptor),
+    ):
         if not _is_half(journal, write):
             return _keep_copy(journal, write, run)
-        write_into(write.path, write.temp)
+        write_into(folder, write.path.name, write.temp)
     return _end_in_place(journal, write, f"was half written when {run}; it is whole now", written=True)
+
+
+@contextmanager
+def _opened(folder: OpenFolder, name: str) -> Iterator[int]:
+    descriptor = folder.open_regular(name)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _end_in_place(journal: Journal, write: Write, words: str, *, written: bool) -> str:
@@ -143,9 +158,9 @@ def _was_replaced(write: Write) -> bool:
 
 
 def _content(path: Path) -> bytes | None:
-    """SHA-256 of a regular file; None for anything else (a pipe would never end)."""
-    with suppress(OSError):
-        return hash_file(path) if path.is_file() else None
+    """Return the SHA-256 of a regular file; None for anything else, also for a link to one."""
+    with suppress(OSError, DecodeError):
+        return None if path.is_symlink() else hash_file(path)
     return None
 
 

@@ -6,7 +6,7 @@ import errno
 import fnmatch
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -62,9 +62,14 @@ def scan(paths: Iterable[Path], options: ScanOptions | None = None) -> Iterator[
         yield from walk.start(path)
 
 
-def scan_at(path: Path, root: Path, options: ScanOptions) -> Iterator[Found]:
-    """What `scan([root])` finds at or below `path`, a place under `root`, without walking the rest."""
-    yield from _Walk(options).at(path, root)
+def scan_at(
+    path: Path, root: Path, options: ScanOptions, on_folder: Callable[[Path], None] | None = None
+) -> Iterator[Found]:
+    """Yield what `scan([root])` finds at or below `path`, a path under `root`, without walking the rest.
+
+    `on_folder` is called with every folder before it is listed.
+    """
+    yield from _Walk(options, on_folder).at(path, root)
 
 
 def read_file_list(source: BinaryIO, *, nul: bool) -> Iterator[Path]:
@@ -102,8 +107,9 @@ def _paths(names: list[bytes], nul: bool) -> Iterator[Path]:
 class _Walk:
     """One scan: remembers which folders it entered and which files it met."""
 
-    def __init__(self, options: ScanOptions) -> None:
+    def __init__(self, options: ScanOptions, on_folder: Callable[[Path], None] | None = None) -> None:
         self.options = options
+        self.on_folder = on_folder
         self.entered: set[tuple[int, int]] = set()
         # Hashes of real paths, not the paths: a list of a million files must not fill the memory.
         self.met: set[int] = set()
@@ -180,6 +186,8 @@ class _Walk:
             if (status.st_dev, status.st_ino) in self.entered:
                 continue
             self.entered.add((status.st_dev, status.st_ino))
+            if self.on_folder is not None:
+                self.on_folder(folder)
             try:
                 with os.scandir(folder) as listing:
                     entries = sorted(listing, key=lambda entry: os.fsencode(entry.name))

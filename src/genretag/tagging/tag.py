@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,19 +13,32 @@ from numpy.typing import NDArray
 from genretag import checkpoint
 from genretag.audio.remote import RemotePath
 from genretag.errors import FileError, GenretagError, StoreError
+from genretag.escapes import json_line
 from genretag.interruption import held_off
+from genretag.labels import split_genres
 from genretag.places import Place
 from genretag.predict.decide import Decision, DecisionRule, decide
 from genretag.predict.engine import EngineOptions, Job, PredictorLike, TrackScores, predict
-from genretag.store import CachedScores, KnownFile, Store
+from genretag.store import CachedScores, FileKey, KnownFile, Store
 from genretag.tagging import tags
 from genretag.tagging.album import Albums, By, Track, Verdict
+from genretag.tagging.arriving import arriving
 from genretag.tagging.genremap import GenreMap
-from genretag.tagging.look import LASTING_FAILURES, Look, audio_failure, state_of
+from genretag.tagging.look import (
+    LASTING_FAILURES,
+    Look,
+    audio_failure,
+    look_again,
+    only_ctime_differs,
+    state_of,
+)
 from genretag.tagging.lookahead import looked_ahead
-from genretag.tagging.plan import Existing, Record, merge
+from genretag.tagging.plan import Existing, Record, keeps, merge
 from genretag.tagging.scan import Found
 from genretag.tagging.writer import GenreWriter, WriteOptions
+
+# Times that a file may be edited, its modification time restored, while it is being written.
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -135,12 +147,13 @@ class Tagging:
         """Whether the policy keeps the genres of this file, whatever the model would say."""
         if not known.genres:
             return False
-        return merge(self.options.existing, known.genres, ("any",), self._ours(path, known)) is None
+        return keeps(self.options.existing, known.genres, self._ours(path, known))
 
     def _ours(self, path: Path, known: KnownFile) -> tuple[str, ...] | None:
         """What genretag wrote last into this file; asked only where the policy wants to know."""
-        if self.options.existing is not Existing.REFRESH:
-            return None
+        return self._last_written(path, known) if self.options.existing is Existing.REFRESH else None
+
+    def _last_written(self, path: Path, known: KnownFile) -> tuple[str, ...] | None:
         write = self.writer.journal.last_write(path, known.audio_id)
         return None if write is None else write.change.new_genres
 
@@ -154,16 +167,27 @@ class Tagging:
             base = replace(base, previous=known.genres, audio=known.audio_id)
         if track is not None:
             base = replace(base, seconds=track.seconds)
-            error = track.error
+            error = track.error and arriving(candidate.path, track.error)
         if error or known is None:
             return Track(_Heard(candidate, replace(base, error=error)), candidate.path)
         if candidate.kept:
-            record = replace(base, status="kept")
-            return Track(_Heard(candidate, record), candidate.path, kept=known.genres)
+            return self._kept(_Heard(candidate, replace(base, status="kept")), candidate.path, known)
         found = self._scores(known, candidate.cached, track)
         named = dict(zip(self.meta.labels.names, found.scores.tolist(), strict=True))
         heard = _Heard(candidate, replace(base, scores=named))
         return Track(heard, candidate.path, found.scores, found.duration)
+
+    def _kept(self, heard: _Heard, path: Path, known: KnownFile) -> Track[_Heard]:
+        """Return the track of a file that keeps its genres.
+
+        Genres that genretag wrote do not decide an album; the scores they came from do, as in the run that
+        wrote them. Otherwise a second run could tag a track about which the first one was unsure.
+        """
+        if self.albums is not None and known.genres == self._last_written(path, known):
+            coverage = str(self.options.engine.coverage)
+            if cached := self.store.cached_scores(known.audio_id, self.model_hash, coverage):
+                return Track(heard, path, cached.scores, cached.duration)
+        return Track(heard, path, kept=split_genres(known.genres, self.options.writing.separator))
 
     def _scores(
         self, known: KnownFile, cached: CachedScores | None, track: TrackScores | None
@@ -188,7 +212,7 @@ class Tagging:
         candidate, record = track.item.candidate, track.item.record
         if verdict is not None:
             record = replace(record, album=verdict.to_dict())
-        if track.scores is None or candidate.known is None:
+        if track.scores is None or candidate.known is None or candidate.kept:
             return record
         if verdict is not None:
             return self._decided(record, candidate, candidate.known, verdict.genres)
@@ -199,6 +223,33 @@ class Tagging:
         self, record: Record, candidate: _Candidate, known: KnownFile, decided: tuple[str, ...]
     ) -> Record:
         """The record of a file whose genres are decided."""
+        if self.options.write and decided:
+            return self._decided_now(record, candidate, known, decided)
+        return self._planned(record, known, decided)
+
+    def _decided_now(
+        self, record: Record, candidate: _Candidate, known: KnownFile, decided: tuple[str, ...]
+    ) -> Record:
+        """Write a file by the genres that it has now, which may be others than before its analysis."""
+        assert candidate.key is not None
+        for attempt in range(ATTEMPTS):
+            key = self.writer.key_now(candidate.key)
+            look = look_again(record.path, key, known, self.store, force=key != candidate.key)
+            if look.error:
+                return replace(record, status="failed", error=look.error)
+            assert look.key is not None
+            assert look.known is not None
+            planned = self._planned(replace(record, previous=look.known.genres), look.known, decided)
+            if planned.status != "planned":
+                return planned
+            written = self._written(planned, look.key, look.known)
+            raced = written.error is not None and written.error.code == "changed"
+            if not (raced and attempt < ATTEMPTS - 1 and only_ctime_differs(record.path, look.key)):
+                return written
+        raise AssertionError
+
+    def _planned(self, record: Record, known: KnownFile, decided: tuple[str, ...]) -> Record:
+        """Return the record with the genres that the file should have, by those that it has."""
         if not known.taggable:
             reason = known.error or FileError(
                 "not-taggable", f"{record.path}: {known.format} files have no place for a genre"
@@ -206,17 +257,21 @@ class Tagging:
             return replace(record, genres=decided, error=reason)
         if not decided:
             return replace(record, status="unsure")
-        wanted = merge(self.options.existing, known.genres, decided, self._ours(record.path, known))
-        if wanted is None or known.genres == tags.as_stored(wanted, self.options.writing.separator):
+        ours, separator = self._ours(record.path, known), self.options.writing.separator
+        wanted = merge(self.options.existing, known.genres, decided, ours, separator)
+        if known.genres == tags.as_stored(decided if wanted is None else wanted, separator):
             return replace(record, status="unchanged", genres=known.genres)
-        record = replace(record, status="planned", genres=wanted)
-        return self._written(record, candidate, known) if self.options.write else record
+        if keeps(self.options.existing, known.genres, ours):
+            # Another program gave it a genre since it was looked at.
+            return replace(record, status="kept")
+        if wanted is None:
+            return replace(record, status="unchanged", genres=known.genres)
+        return replace(record, status="planned", genres=wanted)
 
-    def _written(self, record: Record, candidate: _Candidate, known: KnownFile) -> Record:
-        assert candidate.key is not None
+    def _written(self, record: Record, key: FileKey, known: KnownFile) -> Record:
         note = provenance(record) if self.options.writing.provenance else None
         try:
-            changed = self.writer.write(record.path, candidate.key, known, record.genres, note)
+            changed = self.writer.write(record.path, key, known, record.genres, note)
         except StoreError:
             raise
         except GenretagError as error:
@@ -246,7 +301,8 @@ def provenance(record: Record) -> str:
 
     high = sorted((item for item in record.scores.items() if item[1] >= 0.1), key=lambda item: -item[1])
     scores = {label: round(score, 3) for label, score in high}
-    return json.dumps({"model": record.model, "version": __version__, "scores": scores}, ensure_ascii=False)
+    # The names may come from a plan or a foreign model: control characters are stored as escapes.
+    return json_line({"model": record.model, "version": __version__, "scores": scores})
 
 
 def _again(failure: FileError, path: Path) -> FileError:

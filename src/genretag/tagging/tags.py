@@ -21,6 +21,8 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -302,7 +304,7 @@ def _raw(name: str, carriers: dict[str, Carrier]) -> str:
 def _reported(path: Path, mode: Literal["rb", "r+b"]) -> Iterator[BinaryIO]:
     """The open file; whatever goes wrong with it becomes one line that names it."""
     try:
-        with TagReader(open_regular(path).detach(), path) if mode == "rb" else open(path, mode) as file:
+        with _opened(path, mode) as file:
             yield file
     except DecodeError as error:
         raise TagError(str(error), code=error.code) from error
@@ -317,6 +319,22 @@ def _reported(path: Path, mode: Literal["rb", "r+b"]) -> Iterator[BinaryIO]:
     except Exception as error:
         # Parsers meet every kind of damage, and each has its own way to fail.
         raise _bad_tags(path, error) from error
+
+
+def _opened(path: Path, mode: Literal["rb", "r+b"]) -> BinaryIO:
+    if mode == "rb":
+        return TagReader(open_regular(path).detach(), path)
+    return open(path, mode, opener=_open_regular)
+
+
+def _open_regular(path: str, flags: int) -> int:
+    """Open a regular file only: a pipe or device under its name may block, or act on what is written."""
+    if stat.S_ISREG(os.stat(path).st_mode):
+        descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return descriptor
+        os.close(descriptor)
+    raise TagError("is not a regular file", code="unreadable")
 
 
 def _bad_tags(path: Path, error: Exception) -> TagError:

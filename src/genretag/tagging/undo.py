@@ -17,7 +17,8 @@ from genretag.places import places_listed
 from genretag.store import FileKey, KnownFile, Store
 from genretag.tagging import tags
 from genretag.tagging.delta import apply_delta
-from genretag.tagging.write import Step, WriteOutcome, hash_file, safe_write
+from genretag.tagging.staged_copy import Step
+from genretag.tagging.write import WriteOutcome, hash_file, safe_write
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,8 @@ def _find(store: Store, journal: Journal, write: Write) -> tuple[Path, bool]:
             return path, True
     if os.path.isfile(write.path):
         raise _SkipError(f"{write.path}: another recording has this name now", "changed", _now(write))
+    if os.path.lexists(write.path):
+        raise _SkipError(f"{write.path}: is not a regular file any more", "changed")
     raise _SkipError(
         f"{write.path}: is gone; if it was moved, let genretag see it: genretag tag -n NEW-PLACE", "missing"
     )

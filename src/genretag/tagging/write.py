@@ -1,32 +1,30 @@
-"""One file replaced by a tagged copy of itself: a crash at any point leaves the old file or the new one.
+"""Replace one file by a tagged copy, atomically: a crash at any point leaves the old file or the new one.
 
-Or, where its owner wants that (`in_place`), changed into it: see `inplace`.
+With `in_place` the file itself is changed into the copy instead: see `inplace`.
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import hashlib
 import os
 import secrets
-import stat
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from genretag.audio.payload import identify, same_payload
+from genretag.audio.payload import open_regular
 from genretag.database import sync_folder
 from genretag.errors import GenretagError, WriteError
 from genretag.journal import Change, Journal
 from genretag.store import FileKey
 from genretag.tagging.delta import make_delta
-from genretag.tagging.inplace import LeftAloneError, taken, write_into
+from genretag.tagging.inplace import LeftAloneError, file_lock
+from genretag.tagging.open_folder import OpenFolder
+from genretag.tagging.staged_copy import StagedCopy, Step, plain
 
 TEMP_PREFIX = ".genretag-"
-BLOCK = 1 << 20
 # Long "suffixes" are ends of titles; with the rest of the name they must fit into the 255 bytes of a name.
 MAX_SUFFIX = 32
 
@@ -34,30 +32,31 @@ _CODES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "no-space"),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "read-only"),
     **dict.fromkeys((errno.ENOENT, errno.ENOTDIR), "missing"),
+    # A link, or a pipe, in place of the file.
+    **dict.fromkeys((errno.ELOOP, errno.EINVAL), "changed"),
     errno.ENAMETOOLONG: "too-long",
 }
 _HINTS = {
     "no-space": "free some space and run again",
     "read-only": "make the file and its folder writable",
     "missing": "scan the folder again",
+    "changed": "another program replaced the file; run again",
     "too-long": "move it up some folders",
 }
 
-_HALF = "It may be half written; a whole copy lies beside it, and the next start of genretag sets it right"
-
-_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-_AT_FDCWD = -100
-_RENAME_EXCHANGE = 2
-
-Step = Callable[[Path], None]
+_HALF = "It may be half written; a whole copy is beside it, and the next start of genretag finishes it"
 
 
 @dataclass(frozen=True)
 class WriteOutcome:
-    """What became of one write: the file now, and what could not be kept.
+    """The result of one write.
 
-    `changed` is False where the new file would have been the old one, so nothing was done. `links_broken`:
-    other names of the file (hard links) still show the old content. `owner_changed`: only root could keep it.
+    Attributes:
+        path: The file written; behind a symbolic link its target.
+        key: The state of the file now.
+        changed: False if the new file would have been the old one, so that nothing was done.
+        links_broken: Other names of the file (hard links) still have the old content.
+        owner_changed: The file belongs to this user now: only root can keep another owner.
     """
 
     path: Path
@@ -80,103 +79,96 @@ def safe_write(
     mtime_ns: int | None = None,
     in_place: bool = False,
 ) -> WriteOutcome:
-    """Replace the file at `path` by a copy that `edit` changed and `check` accepted (both get its path).
+    """Replace a file by a copy that was edited and checked; its audio must stay the same, bit for bit.
 
-    `in_place`: write into the file what the copy holds, so that it stays the same file with all its names.
+    Whatever fails, the file stays as it was and the copy is removed. Only if a disk fails in the middle of a
+    write in place, the copy stays for the next start to finish from.
 
-    The sound of the copy must be the same, bit for bit. Behind a symbolic link the target is replaced.
-    `mtime_ns` sets the time of change; `preserve_mtime` keeps it. Whatever fails, the file stays as it was,
-    the copy goes, and the error is a WriteError (`read-only`, `no-space`, `changed`, `verify-failed`,
-    `missing`, `io-error`), the GenretagError of `edit`, or StoreError. Only where a disk fails in the middle
-    of a write in place the copy stays, for the next start to finish from.
+    Args:
+        path: The file. Behind a symbolic link the target is replaced.
+        edit: Changes the copy, whose path it gets.
+        check: Raises GenretagError if the copy, whose path it gets, is not as it should be.
+        expected: The state of the file when `change` was decided.
+        change: What the journal keeps. If only the change time differs from `expected`, the recording and
+            the genres of the file must be those of `change`.
+        journal: The journal of the run `run_id`.
+        run_id: A run that is open.
+        preserve_mtime: Keep the modification time.
+        mtime_ns: Set the modification time, in nanoseconds.
+        in_place: Write the content of the copy into the file, so that it stays the same file with all its
+            names.
+
+    Raises:
+        WriteError: `read-only`, `no-space`, `changed`, `in-use`, `verify-failed`, `missing`, `io-error`.
+        GenretagError: What `edit` raised.
+        StoreError: The journal cannot be used.
     """
     target = Path(os.path.realpath(path))
     temp = _temp_beside(target)
-    with _reported(path, temp):
-        status = _unchanged(path, target, expected, change.audio_id)
-        _refuse_read_only(path, target, status)
-        with suppress(FileNotFoundError):
-            temp.lstat()  # a path that is too long for the system must not get into the journal
-    write_id = journal.intend(run_id, target, temp, change, status.st_mtime_ns, in_place=in_place)
-    replacing = False
-    try:
-        with _reported(path, temp), taken(path, target):
-            before = _copy(target, temp)
-            edit(temp)
-            _check(path, temp, check)
-            if not same_payload(target, temp):
-                _unchanged(path, target, expected, change.audio_id)
-                raise _failed(path, "it would not sound the same")
-            after = hash_file(temp)
-            if after == before:
-                temp.unlink()
-                # The journal must not say more than a disk keeps: it is told after the folder is safe.
-                sync_folder(target.parent)
-                journal.withdrawn(write_id)
-                return WriteOutcome(target, expected, changed=False)
-            owner_kept = in_place or _keep_metadata(target, temp, status)
-            if preserve_mtime or mtime_ns is not None:
-                os.utime(temp, ns=(status.st_atime_ns, status.st_mtime_ns if mtime_ns is None else mtime_ns))
-            sync_file(temp)
-            key = FileKey.of(temp.stat())
-            delta = make_delta(target, temp)
-            if in_place:
-                _require_way_back(path, delta)
-                # Before the file itself changes, its copy must be safe by name too.
-                sync_folder(target.parent)
-            journal.prepared(write_id, before, after, delta)
-            # After the journal, which takes its time: what others do to the file meanwhile must be seen.
-            _unchanged(path, target, expected, change.audio_id)
-            replacing = True
-            if in_place:
-                key = _write_into(path, target, temp, status, after)
-            else:
-                _replace(path, target, temp, expected, change.audio_id)
-    except BaseException as error:
-        if in_place:
-            if not replacing or _holds(target, before) or isinstance(error, LeftAloneError):
-                _discard(journal, write_id, temp, error)
-            elif isinstance(error, WriteError):
-                raise WriteError(f"{error}. {_HALF}", code=error.code) from error
-        elif not replacing or _has_key(temp, key):
-            _discard(journal, write_id, temp, error)
-        elif not os.path.lexists(temp):  # interrupted right after the replacement
-            sync_folder(target.parent)
+    with ExitStack() as opened:
+        with _reported(path, {temp}):
+            folder = opened.enter_context(OpenFolder(target.parent))
+            staged = StagedCopy(path, target, temp, folder, expected, change)
+            opened.callback(staged.close)
+            staged.open_original()
+            with suppress(FileNotFoundError):
+                # Fails for a path that is too long for the system. Recovery could not use it either.
+                temp.lstat()
+        write_id = journal.intend(run_id, target, temp, change, staged.status.st_mtime_ns, in_place=in_place)
+        try:
+            with _reported(path, staged.paths), file_lock(path, staged.original):
+                staged.make_copy(edit, check)
+                if staged.after == staged.before:
+                    folder.unlink(temp.name)
+                    # The journal must not say more than a disk keeps: first make the folder durable.
+                    sync_folder(target.parent)
+                    journal.withdrawn(write_id)
+                    return WriteOutcome(target, FileKey.of(staged.status), changed=False)
+                if not in_place:
+                    staged.copy_metadata()
+                if preserve_mtime or mtime_ns is not None:
+                    staged.set_mtime(staged.status.st_mtime_ns if mtime_ns is None else mtime_ns)
+                os.fsync(staged.copy)
+                delta = make_delta(staged.original_path, staged.copy_path)
+                if in_place:
+                    _require_undo(path, delta)
+                    # Before the file itself changes, its copy must be durable by name too.
+                    sync_folder(target.parent)
+                journal.prepared(write_id, staged.before, staged.after, delta)
+                # After the journal, which takes its time: changes by other programs since must be seen.
+                key = staged.into_place() if in_place else staged.exchange()
+        except BaseException as error:
+            _settle_failure(staged, journal, write_id, error, in_place=in_place)
+            raise
+        sync_folder(target.parent)
+        # A write whose old file could not be removed stays open in the journal: the next start removes it.
+        if not staged.leftover:
             journal.done(write_id)
-        # Else interrupted between the two: recovery tells by their content which file stands where.
-        raise
-    sync_folder(target.parent)
-    journal.done(write_id)
-    return WriteOutcome(target, key, True, status.st_nlink > 1 and not in_place, not owner_kept)
+        links_broken = staged.status.st_nlink > 1 and not in_place
+        return WriteOutcome(target, key, True, links_broken, not staged.owner_kept)
 
 
 def hash_file(path: Path) -> bytes:
-    """SHA-256 of the whole file (32 bytes). Raises OSError."""
-    with path.open("rb") as file:
+    """Return the SHA-256 of a whole regular file (32 bytes). Raises OSError; DecodeError for other files."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-# Whether to begin
-
-
-def _unchanged(path: Path, target: Path, expected: FileKey, audio_id: str) -> os.stat_result:
-    status = target.stat()
-    now = FileKey.of(status)
-    # Network file systems may number a file anew at any time: then its sound has to tell.
-    renumbered = (now.size, now.mtime_ns) == (expected.size, expected.mtime_ns)
-    if now != expected and not (renumbered and identify(target) == audio_id):
-        raise WriteError(f"{path}: changed since it was analysed; run again", code="changed")
-    return status
-
-
-def _refuse_read_only(path: Path, target: Path, status: os.stat_result) -> None:
-    """Replacing a file needs no right to write it, and root has every right; what its owner set counts."""
-    folder = target.parent
-    for what, place, mode in (("it", target, status.st_mode), ("its folder", folder, folder.stat().st_mode)):
-        if not mode & 0o222 or not os.access(place, os.W_OK):
-            raise WriteError(
-                f"{path}: {what} is read-only; make it writable or leave the file out", code="read-only"
-            )
+def _settle_failure(
+    staged: StagedCopy, journal: Journal, write_id: int, error: BaseException, *, in_place: bool
+) -> None:
+    """Settle a write that was broken off, as far as the files tell what became of it."""
+    if in_place:
+        if not staged.replacing or staged.original_holds_before() or isinstance(error, LeftAloneError):
+            staged.discard(journal, write_id, error)
+        elif isinstance(error, WriteError):
+            raise WriteError(f"{error}. {_HALF}", code=error.code) from error
+    elif not staged.replacing or staged.copy_is_unused():
+        staged.discard(journal, write_id, error)
+    elif not os.path.lexists(staged.temp):  # interrupted right after the replacement
+        sync_folder(staged.target.parent)
+        journal.done(write_id)
+    # Else interrupted between the two: recovery finds out by their content which file has which name.
 
 
 def _temp_beside(target: Path) -> Path:
@@ -184,121 +176,14 @@ def _temp_beside(target: Path) -> Path:
     return target.with_name(f"{TEMP_PREFIX}{secrets.token_hex(8)}{suffix}")
 
 
-# The copy
-
-
-def _copy(target: Path, temp: Path) -> bytes:
-    """Copy the file into a new private one; return its SHA-256."""
-    digest = hashlib.sha256()
-    binary = getattr(os, "O_BINARY", 0)
-    descriptor = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | binary, 0o600)
-    with open(descriptor, "wb") as copy, target.open("rb") as original:
-        while block := original.read(BLOCK):
-            digest.update(block)
-            copy.write(block)
-    return digest.digest()
-
-
-def _check(path: Path, temp: Path, check: Step) -> None:
-    try:
-        check(temp)
-    except GenretagError as error:
-        raise _failed(path, str(error).removeprefix(f"{temp}: ")) from error
-
-
-def _failed(path: Path, reason: str) -> WriteError:
-    message = f"{path}: the tagged copy is not as it should be ({reason}); the file was left as it was"
-    return WriteError(message, code="verify-failed")
-
-
-def _keep_metadata(target: Path, temp: Path, status: os.stat_result) -> bool:
-    """Give the copy the original's owner, mode and extended attributes; False where the owner is another."""
-    owner_kept = True
-    if sys.platform != "win32":
-        now = temp.stat()
-        if (now.st_uid, now.st_gid) != (status.st_uid, status.st_gid):
-            owner_kept = _give(temp, status.st_uid, status.st_gid)
-    os.chmod(temp, stat.S_IMODE(status.st_mode))
-    if sys.platform == "linux":
-        _copy_attributes(target, temp)
-    return owner_kept
-
-
-def _give(temp: Path, owner: int, group: int) -> bool:
-    """Only root can give a file away; the group can be kept by its members."""
-    try:
-        os.chown(temp, owner, group)
-        return True
-    except PermissionError:
-        with suppress(PermissionError):
-            os.chown(temp, -1, group)
-        return False
-
-
-def _copy_attributes(target: Path, temp: Path) -> None:
-    try:
-        wanted, there = os.listxattr(target), os.listxattr(temp)
-    except OSError as error:
-        if error.errno == errno.ENOTSUP:
-            return
-        raise
-    for name in wanted:
-        try:
-            os.setxattr(temp, name, os.getxattr(target, name))
-        except OSError as error:
-            # Labels of a security module are the system's to set; what a person attached must not be lost.
-            if not name.startswith("security.") or error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise
-    for name in set(there) - set(wanted):
-        # Inherited from the folder's default access list.
-        if name.startswith("system.posix_acl"):
-            os.removexattr(temp, name)
-
-
 def sync_file(temp: Path) -> None:
-    """Make the content of a file safe from the loss of power. Raises OSError."""
+    """Make the content of a file durable. Raises OSError."""
     # Windows flushes only what is open for writing.
     with temp.open("r+b") as file:
         os.fsync(file.fileno())
 
 
-def _replace(path: Path, target: Path, temp: Path, expected: FileKey, audio_id: str) -> None:
-    """Put the copy in the file's place; WriteError where that was no longer the file that was copied.
-
-    Two names change places, and only then is looked at what stood there: no moment is left for others to
-    put a file there that would be lost.
-    """
-    if not exchange_names(temp, target):
-        os.replace(temp, target)
-        return
-    try:
-        _unchanged(path, temp, expected, audio_id)
-    except BaseException:
-        exchange_names(temp, target)
-        raise
-    temp.unlink()
-
-
-def exchange_names(first: Path, second: Path) -> bool:
-    """Let two files of one folder change names in one step; False where the system or its disk cannot.
-
-    Linux only (renameat2, since 3.15). Raises OSError.
-    """
-    call = getattr(_LIBC, "renameat2", None)
-    if call is None:
-        return False
-    if call(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) == 0:
-        return True
-    code = ctypes.get_errno()
-    if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM):  # the last in some sandboxes
-        return False
-    raise OSError(code, os.strerror(code), os.fspath(second))
-
-
-# In place
-
-
-def _require_way_back(path: Path, delta: bytes | None) -> None:
+def _require_undo(path: Path, delta: bytes | None) -> None:
     if delta is None:
         raise WriteError(
             f"{path}: so much of it would change that a stop in the middle could not be made good; "
@@ -307,47 +192,13 @@ def _require_way_back(path: Path, delta: bytes | None) -> None:
         )
 
 
-def _write_into(path: Path, target: Path, temp: Path, status: os.stat_result, after: bytes) -> FileKey:
-    """Change the file into its copy, look at it, and remove the copy; the file's new key."""
-    write_into(target, temp, status)
-    if hash_file(target) != after:
-        raise WriteError(f"{path}: another program wrote into it at the same time", code="changed")
-    key = FileKey.of(target.stat())
-    temp.unlink()
-    return key
-
-
-def _holds(target: Path, content: bytes) -> bool:
-    with suppress(OSError):
-        return hash_file(target) == content
-    return False
-
-
-# When it fails
-
-
-def _has_key(temp: Path, key: FileKey) -> bool:
-    with suppress(OSError):
-        return FileKey.of(temp.stat()) == key
-    return False
-
-
-def _discard(journal: Journal, write_id: int, temp: Path, error: BaseException) -> None:
-    # A copy that cannot be removed stays in the journal: the next start tries again.
-    with suppress(OSError):
-        temp.unlink(missing_ok=True)
-        sync_folder(temp.parent)
-        code = error.code if isinstance(error, GenretagError) else "interrupted"
-        journal.abandoned(write_id, code)
-
-
 @contextmanager
-def _reported(path: Path, temp: Path) -> Iterator[None]:
-    """Errors that name the file that the person knows, not its copy."""
+def _reported(path: Path, hidden: set[Path]) -> Iterator[None]:
+    """Report errors with the name that a person knows, in place of those of the copy."""
     try:
         yield
     except GenretagError as error:
-        raise type(error)(str(error).replace(str(temp), str(path)), code=error.code) from error
+        raise type(error)(plain(str(error), path, hidden), code=error.code) from error
     except OSError as error:
         code = _CODES.get(error.errno or 0, "io-error")
         hint = _HINTS.get(code, "check the disk")

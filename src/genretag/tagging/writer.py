@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from genretag.errors import TagError
+from genretag.errors import TagError, WriteError
 from genretag.journal import Change, Journal
 from genretag.places import Place
 from genretag.store import FileKey, KnownFile, Store
 from genretag.tagging import tags
+from genretag.tagging.arriving import incomplete, is_recent, missing
 from genretag.tagging.tags import Id3Version
-from genretag.tagging.write import safe_write
+from genretag.tagging.write import hash_file, safe_write
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class GenreWriter:
     """Writes genres and keeps journal and cache in step; use it in a `with` statement.
 
     `run_id` is the run in the history once something was written, `links_broken` the files that had other
-    names (hard links) which still show the old genre. `places` are where it is going to write.
+    names (hard links) which still show the old genre, `owner_changed` those that belong to this user now,
+    `cut_short` those whose header promises more data than they hold. `places` are where it is going to write.
     """
 
     def __init__(
@@ -47,12 +49,14 @@ class GenreWriter:
         self.journal = Journal(store)
         self.run_id: int | None = None
         self.links_broken: list[Path] = []
+        self.owner_changed: list[Path] = []
+        self.cut_short: list[Path] = []
         self._store = store
         self._command = command
         self._model = model
         self._places = places
         self._run = ExitStack()
-        # States of files with several names before and after: the next name was looked at before.
+        # States before and after a write in place: another name of the file may have been looked at before.
         self._rewritten: dict[FileKey, FileKey] = {}
 
     def __enter__(self) -> GenreWriter:
@@ -73,6 +77,9 @@ class GenreWriter:
         options = self.options
         stored = tags.as_stored(genres, options.separator)
         state = tags.read(path)
+        if state.genres != known.genres:
+            raise WriteError(f"{path}: its genre was changed since it was read; run again", code="changed")
+        self._require_complete(path, known)
         change = Change(known.audio_id, state.format, state.raw, state.genres, stored)
 
         def edit(copy: Path) -> None:
@@ -86,7 +93,7 @@ class GenreWriter:
             path,
             edit,
             check,
-            expected=self._rewritten.get(key, key),
+            expected=key,
             change=change,
             journal=self.journal,
             run_id=self.begin(),
@@ -95,12 +102,28 @@ class GenreWriter:
         )
         if outcome.links_broken:
             self.links_broken.append(path)
-        if options.in_place and outcome.changed and path.stat().st_nlink > 1:
+        if outcome.owner_changed:
+            self.owner_changed.append(path)
+        if options.in_place and outcome.changed:
             self._rewritten[key] = outcome.key
         self._store.remember_file(
             outcome.key, path, KnownFile(known.audio_id, state.format, taggable=True, genres=stored)
         )
         return outcome.changed
+
+    def _require_complete(self, path: Path, known: KnownFile) -> None:
+        """Refuse a file that may still be arriving; note one that was cut long ago."""
+        reason = missing(path)
+        if reason is None:
+            return
+        if is_recent(path) and not self.journal.wrote(known.audio_id, hash_file(path)):
+            error = incomplete(path, reason)
+            raise WriteError(error.message, code=error.code)
+        self.cut_short.append(path)
+
+    def key_now(self, key: FileKey) -> FileKey:
+        """Return the state of a file that had the state `key` before this run wrote into it in place."""
+        return self._rewritten.get(key, key)
 
     def begin(self) -> int:
         """The id of the run; BusyError where another run is writing in one of the places."""

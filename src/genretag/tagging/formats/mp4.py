@@ -1,15 +1,16 @@
 """MP4 (AAC, ALAC): the list of items in moov/udta/meta/ilst, each kept byte by byte except the genre.
 
 Genres are the values of one "©gen" item; "gnre", the ID3v1 number that it replaced, is read, and removed when
-a genre is written, since programs disagree on which of the two wins. mutagen finds the list and moves the
-chunk offsets when it grows. Sources: Apple "QuickTime File Format", "iTunes Metadata"; ISO/IEC 14496-12.
+a genre is written, since programs disagree on which of the two wins. mutagen finds the list; `mp4_offsets`
+updates the offsets of the file when the list grows. Sources: Apple "QuickTime File Format", "iTunes
+Metadata"; ISO/IEC 14496-12.
 """
 
 from __future__ import annotations
 
 from typing import Any, BinaryIO
 
-from mutagen.mp4 import Atoms, MP4Tags
+from mutagen.mp4 import Atoms
 
 from genretag.errors import TagError
 from genretag.tagging.formats.carrier import (
@@ -18,10 +19,10 @@ from genretag.tagging.formats.carrier import (
     Wanted,
     put_back,
     read_at,
-    splice,
     taken_out,
 )
 from genretag.tagging.formats.limits import require_few
+from genretag.tagging.formats.mp4_offsets import replace_bytes
 from genretag.tagging.formats.tcon import GENRES
 
 _PATH = (b"moov", b"udta", b"meta", b"ilst")
@@ -38,12 +39,17 @@ class Mp4Items:
         if b"moov" not in atoms:
             raise TagError("it has no moov atom")
         self._present = _PATH in atoms
-        self._start = self._room = 0
+        self._room = 0
         self._items: list[bytes] = []
         if self._present:
+            self._parents = atoms.path(*_PATH[:-1])
             self._start, self._room = _region(atoms)
             children = atoms.path(*_PATH)[-1].children
             self._items = [read_at(file, atom.offset, atom.length) for atom in children]
+        else:
+            self._parents = atoms.path(*_PATH[: 2 if _PATH[:2] in atoms else 1])
+            innermost = self._parents[-1]
+            self._start = innermost.offset + innermost.length - innermost.datalength
 
     def present(self) -> bool:
         return self._present
@@ -84,12 +90,14 @@ class Mp4Items:
     def _put(self, items: list[bytes], room: int) -> None:
         """Write the list and a free atom behind it, together `room` bytes, or more if they must be."""
         new = _atom(b"ilst", b"".join(items))
-        if self._room != room or len(new) + 8 > room:
+        if len(new) != room:
             room = max(room, len(new) + 8)
-            # Saving an empty list that leaves the right room is how mutagen moves everything behind it.
-            MP4Tags().save(self._file, padding=lambda _: room - 16)
-            self._start = Atoms(self._file).path(*_PATH)[-1].offset
-        splice(self._file, self._start, room, new + _atom(b"free", bytes(room - len(new) - 8)))
+            new += _atom(b"free", bytes(room - len(new) - 8))
+        if not self._present:
+            handler = _atom(b"hdlr", bytes(8) + b"mdirappl" + bytes(9))
+            new = _atom(b"meta", bytes(4) + handler + new)
+            new = new if len(self._parents) == 2 else _atom(b"udta", new)
+        replace_bytes(self._file, self._start, self._room, new, [atom.offset for atom in self._parents])
 
 
 def _region(atoms: Any) -> tuple[int, int]:
