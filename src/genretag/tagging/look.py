@@ -67,12 +67,14 @@ def begin(found: Found, store: Store, *, use_cache: bool = True) -> Look:
 
 def finish(begun: Look, reading: Reading, store: Store) -> Look:
     """The look whose file has been read; the store remembers it."""
-    if reading.known is None:
-        return Look(begun.path, error=reading.error)
-    assert begun.key is not None
-    if not _is_current(begun.path, begun.key):
-        # Remembered under this key it would be taken for the other file wherever that has gone.
-        return Look(begun.path, error=FileError.of(changed_error(begun.path)))
+    if begun.key is not None and reading.known is not None and not _is_current(begun.path, begun.key):
+        # Perhaps it only got another mode or name. What is remembered must be of one state.
+        begun = begin(Found(begun.path), store, use_cache=False)
+        reading = read(begun.path)
+        if begun.key is not None and not _is_current(begun.path, begun.key):
+            return Look(begun.path, error=FileError.of(changed_error(begun.path)))
+    if begun.key is None or reading.known is None:
+        return Look(begun.path, error=begun.error or reading.error)
     known = replace(reading.known, error=reading.error) if reading.error else reading.known
     store.remember_file(begun.key, begun.path, known)
     return Look(begun.path, begun.key, known)
