@@ -20,7 +20,7 @@ from genretag.store import FileKey
 from genretag.tagging import tags
 from genretag.tagging.inplace import write_into
 from genretag.tagging.metadata import copy_metadata
-from genretag.tagging.open_files import without_writer
+from genretag.tagging.open_files import in_use, without_writer
 from genretag.tagging.open_folder import OpenFolder, descriptor_path
 
 BLOCK = 1 << 20
@@ -133,7 +133,7 @@ class StagedCopy:
         self.after = _hash(self.copy)
 
     def _require_copied_expected(self) -> None:
-        """Raise if the file was edited between its check and the copy: `change` may not fit what was copied."""
+        """Raise if the file was edited since it was checked, so that `change` may not fit what was copied."""
         now = os.fstat(self.original)
         if FileKey.of(now) != FileKey.of(self.status):
             self.status = now
@@ -228,8 +228,11 @@ class StagedCopy:
     def into_place(self) -> FileKey:
         """Write the content of the copy into the file; return the new state of the file."""
         # The lease must be given up first: this process opens the file for writing itself.
-        with without_writer(self.path, self.original):
+        with without_writer(self.path, self.original) as lease:
             self._require_names()
+            # A program that waits for the lease would write at the same time.
+            if lease.granted and not lease.undisturbed():
+                raise in_use(self.path)
         self.replacing = True
         write_into(self.folder, self.target.name, self.copy_path, self.status)
         if _hash(self.original) != self.after:
