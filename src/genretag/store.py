@@ -23,7 +23,7 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
-from genretag import __version__
+from genretag import __version__, rows
 from genretag.database import BUSY_SECONDS, FILE_NAME, is_damage, make_folder, open_or_replace, suspicion
 from genretag.errors import FileError, StoreError
 from genretag.mounts import require_local
@@ -174,8 +174,9 @@ class Store:
                 return None
             if key.ctime_ns is not None and row[11] != key.ctime_ns:
                 return None
-            audio_id, kind, taggable, genres, error = row[5:10]
-            known = KnownFile(audio_id, kind, bool(taggable), tuple(json.loads(genres)), _load_error(error))
+            if (fields := rows.known_file(row[5:10])) is None:
+                return None
+            known = KnownFile(*fields)
             if path is not None and self._recorded_path(key, _path_bytes(path)) != row[4]:
                 self.remember_file(key, path, known)
         return known
@@ -236,28 +237,31 @@ class Store:
         one when they were first seen are left out.
         """
         self.flush()
-        rows = self.rows(
+        found = self.rows(
             "SELECT path, 0 AS other, seen FROM files WHERE audio_id = ?1 AND NOT duplicate UNION ALL "
             "SELECT other_paths.path, 1, other_paths.seen FROM other_paths JOIN files USING (device, inode) "
             "WHERE audio_id = ?1 AND NOT duplicate ORDER BY other, seen DESC",
             (audio_id,),
         )
-        return [Path(os.fsdecode(row[0])) for row in rows]
+        return rows.paths(found)
 
     def every_path(self) -> list[Path]:
         """Where files were seen, in the order of their paths; they may be gone."""
         self.flush()
-        return [Path(os.fsdecode(path)) for (path,) in self.rows("SELECT path FROM files ORDER BY path")]
+        return rows.paths(self.rows("SELECT path FROM files ORDER BY path"))
 
     # Recordings
 
-    def cached_scores(self, audio_id: str, model_hash: str, coverage: str) -> CachedScores | None:
-        """Scores remembered for this recording, checkpoint and coverage."""
+    def cached_scores(
+        self, audio_id: str, model_hash: str, coverage: str, labels: int | None = None
+    ) -> CachedScores | None:
+        """Scores remembered for this recording, checkpoint and coverage; those for `labels` labels."""
         key = (audio_id, model_hash, coverage)
         with self._lock:
             query = "SELECT * FROM scores WHERE audio_id = ? AND model_hash = ? AND coverage = ?"
             row = self._scores.get(key) or self.row(query, key)
-        return None if row is None else CachedScores(np.frombuffer(row[3], "<f4"), row[4], row[5])
+        fields = None if row is None else rows.cached_scores(row[3:], labels)
+        return None if fields is None else CachedScores(*fields)
 
     def remember_scores(self, audio_id: str, model_hash: str, coverage: str, known: CachedScores) -> None:
         """Remember the scores of a recording; that its analysis failed once is forgotten."""
@@ -277,7 +281,9 @@ class Store:
             row = self._failures.get(audio_id) or self.row(query, (audio_id,))
         if row is None or not (any_version or row[2] == __version__):
             return None
-        return _load_error(row[1])
+        with suppress(ValueError):
+            return rows.file_error(row[1])
+        return None
 
     def remember_failure(self, audio_id: str, error: FileError) -> None:
         """Remember that a recording failed, so that it is not tried or reported as new at every run."""
@@ -363,6 +369,9 @@ class Store:
                 raise StoreError(
                     f"{path}: is damaged ({error}); start again: it is then moved aside and a new one begun"
                 ) from error
+            with rows.checked(path, "a value"):
+                if not hasattr(error, "sqlite_errorcode"):  # not from SQLite: text that is not UTF-8
+                    raise ValueError(error) from error
             raise StoreError(
                 f"{path}: cannot be used ({error}); free some space or set GENRETAG_HOME"
             ) from error
@@ -377,18 +386,14 @@ def _dump_error(error: FileError) -> str:
     return json.dumps((error.code, error.message))
 
 
-def _load_error(text: str | None) -> FileError | None:
-    return None if text is None else FileError(*json.loads(text))
-
-
 def _path_bytes(path: Path) -> bytes:
     return os.fsencode(path.absolute())
 
 
-def _is_at(path: bytes, key: FileKey) -> bool:
+def _is_at(path: object, key: FileKey) -> bool:
     """Return True if this very file is at a path."""
     try:
-        return FileKey.of(os.stat(path)).same_file(key)
+        return FileKey.of(rows.path(path).stat()).same_file(key)
     except (OSError, ValueError):
         return False
 

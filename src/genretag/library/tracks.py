@@ -133,7 +133,7 @@ class _Gathering:
         if known is None:
             return LibraryTrack(seen.path, error=seen.error)
         before = self._before(seen.path, known)
-        cached = self._store.cached_scores(known.audio_id, self._hash, self._coverage)
+        cached = self._store.cached_scores(known.audio_id, self._hash, self._coverage, len(self.meta.labels))
         if cached is None:
             error = audio_failure(self._store, seen.key, known) or known.error
             return LibraryTrack(seen.path, split_genres(known.genres), before, error=error)

@@ -81,7 +81,7 @@ def survey(paths: Iterable[Path], store: Store, model: str) -> Vocabulary:
         for genre in genres:
             spellings[_same(genre)][genre] += 1
         counts.update({_same(genre) for genre in genres})
-        if known and (cached := store.cached_scores(known.audio_id, digest, "fast")):
+        if known and (cached := store.cached_scores(known.audio_id, digest, "fast", len(meta.labels))):
             decided[decide(cached.scores, meta.labels, meta.thresholds, DecisionRule()).genres] += 1
     names = [_name(same, files, spellings[same]) for same, files in counts.items()]
     names.sort(key=lambda name: (-name.files, name.text.casefold()))

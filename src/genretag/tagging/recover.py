@@ -132,6 +132,8 @@ def _is_half(journal: Journal, write: Write, half: Path, whole: Path) -> bool:
 
 def _keep_copy(journal: Journal, write: Write, run: str) -> str:
     kept = write.temp.with_name(write.temp.name.removeprefix("."))
+    if os.path.lexists(kept):
+        kept = write.temp
     os.replace(write.temp, kept)
     sync_folder(kept.parent)
     journal.abandoned(write.id, "changed")

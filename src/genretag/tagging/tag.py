@@ -138,7 +138,9 @@ class Tagging:
             return Job(replace(candidate, error=known.error), None)
         if self.options.use_cache:
             coverage = str(self.options.engine.coverage)
-            if cached := self.store.cached_scores(known.audio_id, self.model_hash, coverage):
+            if cached := self.store.cached_scores(
+                known.audio_id, self.model_hash, coverage, len(self.meta.labels)
+            ):
                 return Job(replace(candidate, cached=cached), None)
             if failure := audio_failure(self.store, candidate.key, known):
                 return Job(replace(candidate, error=_again(failure, candidate.path)), None)
@@ -189,7 +191,9 @@ class Tagging:
         """
         if self.albums is not None and known.genres == self._last_written(path, known):
             coverage = str(self.options.engine.coverage)
-            if cached := self.store.cached_scores(known.audio_id, self.model_hash, coverage):
+            if cached := self.store.cached_scores(
+                known.audio_id, self.model_hash, coverage, len(self.meta.labels)
+            ):
                 return Track(heard, path, cached.scores, cached.duration)
         return Track(heard, path, kept=split_genres(known.genres, self.options.writing.separator))
 
