@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 SUFFIX = ".safetensors"
 _KEY = "genretag"
+# Tensors of a frozen encoder, in a model that is a head on one.
+ENCODER_PREFIX = "base."
 _AVERAGES = (".running_mean", ".running_var", ".num_batches_tracked")
 
 
@@ -141,6 +143,31 @@ def file_hash(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise _unreadable(path, error) from None
+
+
+def encoder_hash(path: Path) -> str | None:
+    """Return what the store knows the output of a frozen encoder by, in hex; None for a model without one.
+
+    Models whose heads are on the same encoder, with the same front end, have the same hash.
+
+    Raises:
+        CheckpointError: The file cannot be read.
+    """
+    meta = read_meta(path)
+    if meta.aggregation != "head":
+        return None
+    parts = {name: meta.config.get(name) for name in ("base_preset", "base_config", "base_labels")}
+    digest = hashlib.sha256(json.dumps([parts, meta.features.to_dict()], sort_keys=True).encode())
+    try:
+        with safe_open(path, framework="numpy") as file:
+            for name in sorted(file.keys()):
+                if name.startswith(ENCODER_PREFIX):
+                    tensor = file.get_tensor(name)
+                    digest.update(f"{name} {tensor.dtype} {tensor.shape}\n".encode())
+                    digest.update(tensor.tobytes())
+    except (SafetensorError, OSError) as error:
+        raise _unreadable(path, error) from None
+    return digest.hexdigest()
 
 
 def load(path: Path) -> Checkpoint:

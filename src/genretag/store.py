@@ -36,6 +36,8 @@ FLUSH_SCORES = 4
 FLUSH_SCORES_SECONDS = 0.1
 FLUSH_MOMENT = 0.02
 FLUSH_SCORES_AT_ONCE = 16
+# Of the encoding of one recording: eight windows of musicnn have 6 KiB, a song at full coverage 70 KiB.
+MAX_ENCODING_BYTES = 16 << 10
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,14 @@ class CachedScores:
     duration: float | None
 
 
+@dataclass(frozen=True, eq=False)
+class CachedEncoding:
+    """Output of a frozen encoder for one recording: float32 (windows, width); `duration` in seconds."""
+
+    encoded: NDArray[np.float32]
+    duration: float | None
+
+
 def home() -> Path:
     """The folder of the store: `GENRETAG_HOME`, or the user's data folder."""
     named = os.environ.get("GENRETAG_HOME")
@@ -117,6 +127,7 @@ class Store:
         self._files: dict[tuple[int, int], tuple[Any, ...]] = {}
         self._other_paths: dict[tuple[int, int, bytes], tuple[Any, ...]] = {}
         self._scores: dict[tuple[str, str, str], tuple[Any, ...]] = {}
+        self._encodings: dict[tuple[str, str, str], tuple[Any, ...]] = {}
         self._failures: dict[str, tuple[Any, ...]] = {}
         self._flushed = time.monotonic()
 
@@ -267,6 +278,28 @@ class Store:
             self._failures.pop(audio_id, None)
             self._flush_when_due()
 
+    def cached_encoding(self, audio_id: str, encoder_hash: str, coverage: str) -> CachedEncoding | None:
+        """Return what was remembered of a recording's encoding by this encoder and coverage, or None."""
+        key = (audio_id, encoder_hash, coverage)
+        with self._lock:
+            query = "SELECT * FROM encodings WHERE audio_id = ? AND encoder_hash = ? AND coverage = ?"
+            row = self._encodings.get(key) or self.row(query, key)
+        if row is None:
+            return None
+        return CachedEncoding(np.frombuffer(row[3], "<f4").reshape(row[4], -1).copy(), row[5])
+
+    def remember_encoding(
+        self, audio_id: str, encoder_hash: str, coverage: str, known: CachedEncoding
+    ) -> None:
+        """Remember the encoding of a recording, unless it is larger than MAX_ENCODING_BYTES."""
+        content = known.encoded.astype("<f4").tobytes()
+        if len(content) > MAX_ENCODING_BYTES:
+            return
+        key = (audio_id, encoder_hash, coverage)
+        with self._lock:
+            self._encodings[key] = (*key, content, len(known.encoded), known.duration)
+            self._flush_when_due()
+
     def cached_failure(self, audio_id: str, *, any_version: bool = False) -> FileError | None:
         """Return why the recording failed with this version of genretag, or with `any_version`.
 
@@ -311,6 +344,7 @@ class Store:
                 yield self._connection
                 self._connection.execute("COMMIT")
                 self._files, self._other_paths, self._scores, self._failures = {}, {}, {}, {}
+                self._encodings = {}
                 self._flushed = time.monotonic()
             except BaseException:
                 if self._connection.in_transaction:
@@ -336,11 +370,14 @@ class Store:
         for row in self._scores.values():
             execute(f"INSERT OR REPLACE INTO scores VALUES ({_marks(row)})", row)
             execute("DELETE FROM failures WHERE audio_id = ?", (row[0],))
+        for row in self._encodings.values():
+            execute(f"INSERT OR REPLACE INTO encodings VALUES ({_marks(row)})", row)
         for row in self._failures.values():
             execute(f"INSERT OR REPLACE INTO failures VALUES ({_marks(row)})", row)
 
     def _waiting_rows(self) -> int:
-        return len(self._files) + len(self._other_paths) + len(self._scores) + len(self._failures)
+        count = len(self._files) + len(self._other_paths) + len(self._scores)
+        return count + len(self._encodings) + len(self._failures)
 
     def _flush_when_due(self) -> None:
         waiting = self._waiting_rows()
