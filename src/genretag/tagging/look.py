@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -89,12 +90,12 @@ def read(path: Path) -> Reading:
         if isinstance(path, RemotePath) and path.is_replaced():
             return Reading(None, FileError.of(changed_error(path)))
     except DecodeError as error:
-        return Reading(None, FileError.of(error))
+        return _unread(path, FileError.of(error))
     except OSError as error:
-        return Reading(None, _unreadable(path, error))
+        return _unread(path, _unreadable(path, error))
     except TagError as error:
         if error.code == "unreadable":  # the disk or the network, and not what is in the file
-            return Reading(None, FileError.of(error))
+            return _unread(path, FileError.of(error))
         return Reading(KnownFile(audio_id, "", False, ()), FileError.of(error), _state(status))
     return Reading(KnownFile(audio_id, state.format, state.taggable, state.genres), None, _state(status))
 
@@ -167,6 +168,15 @@ def _is_current(path: Path, key: FileKey) -> bool:
         return FileKey.of(path.stat()) == key
     except OSError:
         return False
+
+
+def _unread(path: Path, error: FileError) -> Reading:
+    """Return the reading of a file that cannot be read, or that was replaced on remote storage meanwhile."""
+    with suppress(OSError):
+        # Ranges of the old version may not exist in the new one.
+        if isinstance(path, RemotePath) and path.is_replaced():
+            return Reading(None, FileError.of(changed_error(path)))
+    return Reading(None, error)
 
 
 def _state(status: os.stat_result) -> tuple[int, int]:
