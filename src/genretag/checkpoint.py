@@ -31,7 +31,11 @@ SUFFIX = ".safetensors"
 _KEY = "genretag"
 # Tensors of a frozen encoder, in a model that is a head on one.
 ENCODER_PREFIX = "base."
-_AVERAGES = (".running_mean", ".running_var", ".num_batches_tracked")
+# Tensors that are measured on the training set and not trained.
+_MEASURED = (
+    *(".running_mean", ".running_var", ".num_batches_tracked"),
+    *("standardise.mean", "standardise.scale"),
+)
 
 
 @dataclass(frozen=True)
@@ -127,10 +131,10 @@ def read_meta(path: Path) -> CheckpointMeta:
 
 
 def parameter_count(path: Path) -> int:
-    """Trained numbers in a checkpoint: running averages of batch-norm are measured, not trained."""
+    """Return the number of trained parameters, without statistics of batch norm and standardisation."""
     try:
         with safe_open(path, framework="numpy") as file:
-            trained = [name for name in file.keys() if not name.endswith(_AVERAGES)]  # noqa: SIM118
+            trained = [name for name in file.keys() if not name.endswith(_MEASURED)]  # noqa: SIM118
             return sum(math.prod(file.get_slice(name).get_shape()) for name in trained)
     except (SafetensorError, OSError) as error:
         raise _unreadable(path, error) from None
