@@ -27,7 +27,7 @@ FLOORS = (
     {"store"},
     {"database", "places", "interruption"},
     {"labels"},
-    {"files", "escapes", "mounts", "rows", "tempdir"},
+    {"files", "escapes", "mounts", "rows", "store_records", "tempdir"},
     {"errors"},
 )
 STRANGERS = [{"tagging", "training"}, {"models", "datasets"}]

@@ -52,7 +52,7 @@ EVALUATION_KEYS = [
     "seconds_per_track",
 ]
 SCORE_KEYS = ["n", "accuracy", "accuracy_ci", "macro_f1", "roc_auc", "pr_auc"]
-MODEL_KEYS = ["name", "kind", "labels", "parameters", "trained_on", "scores"]
+MODEL_KEYS = ["name", "kind", "labels", "parameters", "parameters_for_labels", "trained_on", "scores"]
 
 
 @pytest.fixture

@@ -37,6 +37,11 @@ CREATE TABLE scores (
   scores BLOB NOT NULL, n_windows INTEGER NOT NULL, duration REAL,
   PRIMARY KEY (audio_id, model_hash, coverage)
 ) WITHOUT ROWID;
+CREATE TABLE encodings (
+  audio_id TEXT NOT NULL, encoder_hash TEXT NOT NULL, coverage TEXT NOT NULL,
+  encoded BLOB NOT NULL, n_windows INTEGER NOT NULL, duration REAL,
+  PRIMARY KEY (audio_id, encoder_hash, coverage)
+) WITHOUT ROWID;
 CREATE TABLE failures (
   audio_id TEXT PRIMARY KEY, error TEXT NOT NULL, version TEXT NOT NULL
 ) WITHOUT ROWID;
@@ -73,6 +78,11 @@ ALTER TABLE files ADD COLUMN duplicate INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE other_paths (
   device INTEGER NOT NULL, inode INTEGER NOT NULL, path BLOB NOT NULL, seen REAL NOT NULL,
   PRIMARY KEY (device, inode, path)
+) WITHOUT ROWID;
+CREATE TABLE encodings (
+  audio_id TEXT NOT NULL, encoder_hash TEXT NOT NULL, coverage TEXT NOT NULL,
+  encoded BLOB NOT NULL, n_windows INTEGER NOT NULL, duration REAL,
+  PRIMARY KEY (audio_id, encoder_hash, coverage)
 ) WITHOUT ROWID;
 DELETE FROM failures WHERE error LIKE '["timeout",%' OR error LIKE '["worker-died",%';
 """,

@@ -133,6 +133,16 @@ def cached_scores(
     return None
 
 
+def cached_encoding(row: tuple[Any, ...]) -> tuple[NDArray[np.float32], float | None] | None:
+    """Return the fields of a CachedEncoding, or None."""
+    encoded, n_windows, duration = row
+    with suppress(ValueError, OverflowError):
+        found = np.frombuffer(blob(encoded), "<f4").reshape(max(1, integer(n_windows)), -1).copy()
+        if found.size and np.isfinite(found).all():
+            return found, optional(number, duration)
+    return None
+
+
 def paths(found: Iterable[tuple[Any, ...]]) -> list[Path]:
     """Return the paths in the first column, without what is none."""
     good = []

@@ -13,20 +13,20 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import filelock
-import numpy as np
 import platformdirs
-from numpy.typing import NDArray
 
 from genretag import __version__, rows
 from genretag.database import BUSY_SECONDS, FILE_NAME, is_damage, make_folder, open_or_replace, suspicion
 from genretag.errors import FileError, StoreError
 from genretag.mounts import require_local
+from genretag.store_records import CachedEncoding, CachedScores, FileKey, KnownFile
+
+__all__ = ["CachedEncoding", "CachedScores", "FileKey", "KnownFile", "Store", "home"]
 
 FLUSH_ROWS = 500
 FLUSH_SECONDS = 1.0
@@ -36,65 +36,8 @@ FLUSH_SCORES = 4
 FLUSH_SCORES_SECONDS = 0.1
 FLUSH_MOMENT = 0.02
 FLUSH_SCORES_AT_ONCE = 16
-
-
-@dataclass(frozen=True)
-class FileKey:
-    """The identity and state of a file, as far as they are known without reading it.
-
-    `ctime_ns` tells an edit that restored the modification time; it also changes with a rename, a new hard
-    link and the file's mode. None: unknown, as for files on remote storage.
-    """
-
-    device: int
-    inode: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int | None = None
-
-    @classmethod
-    def of(cls, status: os.stat_result) -> FileKey:
-        """Return the key of a file.
-
-        SQLite's integers are signed: device and inode numbers may use all 64 bits, and times before 1678 or
-        after 2262 do not fit into 64 bits of nanoseconds. All are taken modulo 2**64.
-        """
-        ctime: int | None = status.st_ctime_ns  # None where no system reported it
-        return cls(
-            signed_64(status.st_dev),
-            signed_64(status.st_ino),
-            status.st_size,
-            signed_64(status.st_mtime_ns),
-            None if ctime is None else signed_64(ctime),
-        )
-
-    def same_content(self, other: FileKey) -> bool:
-        """Return True if size and modification time agree, whatever else may differ."""
-        return (self.size, self.mtime_ns) == (other.size, other.mtime_ns)
-
-    def same_file(self, other: FileKey) -> bool:
-        """Return True if both are the same inode of the same device."""
-        return (self.device, self.inode) == (other.device, other.inode)
-
-
-@dataclass(frozen=True)
-class KnownFile:
-    """What was read from a file; `error` says why its tags could not be."""
-
-    audio_id: str
-    format: str
-    taggable: bool
-    genres: tuple[str, ...]
-    error: FileError | None = None
-
-
-@dataclass(frozen=True)
-class CachedScores:
-    """Scores of one recording: float32 (labels,), from `n_windows` windows; `duration` in seconds."""
-
-    scores: NDArray[np.float32]
-    n_windows: int
-    duration: float | None
+# Of the encoding of one recording: eight windows of musicnn have 6 KiB, a song at full coverage 70 KiB.
+MAX_ENCODING_BYTES = 16 << 10
 
 
 def home() -> Path:
@@ -117,6 +60,7 @@ class Store:
         self._files: dict[tuple[int, int], tuple[Any, ...]] = {}
         self._other_paths: dict[tuple[int, int, bytes], tuple[Any, ...]] = {}
         self._scores: dict[tuple[str, str, str], tuple[Any, ...]] = {}
+        self._encodings: dict[tuple[str, str, str], tuple[Any, ...]] = {}
         self._failures: dict[str, tuple[Any, ...]] = {}
         self._flushed = time.monotonic()
 
@@ -271,6 +215,27 @@ class Store:
             self._failures.pop(audio_id, None)
             self._flush_when_due()
 
+    def cached_encoding(self, audio_id: str, encoder_hash: str, coverage: str) -> CachedEncoding | None:
+        """Return what was remembered of a recording's encoding by this encoder and coverage, or None."""
+        key = (audio_id, encoder_hash, coverage)
+        with self._lock:
+            query = "SELECT * FROM encodings WHERE audio_id = ? AND encoder_hash = ? AND coverage = ?"
+            row = self._encodings.get(key) or self.row(query, key)
+        fields = None if row is None else rows.cached_encoding(row[3:])
+        return None if fields is None else CachedEncoding(*fields)
+
+    def remember_encoding(
+        self, audio_id: str, encoder_hash: str, coverage: str, known: CachedEncoding
+    ) -> None:
+        """Remember the encoding of a recording, unless it is larger than MAX_ENCODING_BYTES."""
+        content = known.encoded.astype("<f4").tobytes()
+        if len(content) > MAX_ENCODING_BYTES:
+            return
+        key = (audio_id, encoder_hash, coverage)
+        with self._lock:
+            self._encodings[key] = (*key, content, len(known.encoded), known.duration)
+            self._flush_when_due()
+
     def cached_failure(self, audio_id: str, *, any_version: bool = False) -> FileError | None:
         """Return why the recording failed with this version of genretag, or with `any_version`.
 
@@ -317,6 +282,7 @@ class Store:
                 yield self._connection
                 self._connection.execute("COMMIT")
                 self._files, self._other_paths, self._scores, self._failures = {}, {}, {}, {}
+                self._encodings = {}
                 self._flushed = time.monotonic()
             except BaseException:
                 if self._connection.in_transaction:
@@ -342,11 +308,14 @@ class Store:
         for row in self._scores.values():
             execute(f"INSERT OR REPLACE INTO scores VALUES ({_marks(row)})", row)
             execute("DELETE FROM failures WHERE audio_id = ?", (row[0],))
+        for row in self._encodings.values():
+            execute(f"INSERT OR REPLACE INTO encodings VALUES ({_marks(row)})", row)
         for row in self._failures.values():
             execute(f"INSERT OR REPLACE INTO failures VALUES ({_marks(row)})", row)
 
     def _waiting_rows(self) -> int:
-        return len(self._files) + len(self._other_paths) + len(self._scores) + len(self._failures)
+        count = len(self._files) + len(self._other_paths) + len(self._scores)
+        return count + len(self._encodings) + len(self._failures)
 
     def _flush_when_due(self) -> None:
         waiting = self._waiting_rows()
@@ -396,8 +365,3 @@ def _is_at(path: object, key: FileKey) -> bool:
         return FileKey.of(rows.path(path).stat()).same_file(key)
     except (OSError, ValueError):
         return False
-
-
-def signed_64(number: int) -> int:
-    """Return the number modulo 2**64, as a signed 64-bit integer."""
-    return (number & (2**64 - 1)) - ((number & 2**63) << 1)
