@@ -61,19 +61,22 @@ def writer(bench: Bench, trials: int, chance: random.Random) -> Findings:
         outcome = judge_end(ended, what, findings)
         content = path.read_bytes()
         before, after = (_after_writing(held[name], mark, append=append) for held in (bench.old, bench.new))
-        if bench.in_place and outcome == "changed" and trial.in_window(number):
-            findings.windows += content != before
+        missed = content not in (before, after) or (outcome == "changed" and content == after)
+        if bench.in_place and trial.in_window(number) and missed:
+            findings.windows += 1
+            findings.count(f"in the window: {outcome}")
         elif content not in (before, after):
             findings.losses.append(f"{what}: {outcome}, {_mixture(content, mark)}")
         elif (content == after) != (outcome == "written"):
             findings.untruths.append(f"{what}: {outcome}, but the file is {'new' * (content == after)}")
-        if outcome not in ("written", "in-use", "changed", "incomplete"):
+        # Overwritten bytes may have been part of the audio or of the tags.
+        if outcome not in ("written", "in-use", "changed", *(() if append else ("incomplete", "bad-tags"))):
             findings.untruths.append(f"{what}: ended as {outcome}: {ended.output[-300:]}")
         judge_start(bench, what, findings)
         if path.read_bytes() != content:
             findings.losses.append(f"{what}: the next start changed the file")
         processes.run(bench.home, *bench.undo)
-        if mark in content and mark not in path.read_bytes():
+        if append and mark in content and mark not in path.read_bytes():
             findings.losses.append(f"{what}: undo lost what the other process wrote")
         bench.judge_left(f"{what}, undone", findings)
     return findings
@@ -156,6 +159,7 @@ def edited(bench: Bench, trials: int, chance: random.Random) -> Findings:
         if not _has_edit(path, genre=genre):
             if bench.in_place and trial.in_window(number):
                 findings.windows += 1
+                findings.count(f"in the window: {outcome}")
             else:
                 findings.losses.append(f"{what}: {outcome}, and the edit is gone")
         if outcome not in ("written", "in-use", "changed", "kept"):

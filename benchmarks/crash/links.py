@@ -123,9 +123,8 @@ class _Linker(Other):
         library = os.open(album.parent, os.O_RDONLY)
         victims = os.open(elsewhere, os.O_RDONLY)
         # Systems may refuse hard links to files of others; on the ones that do not, the user can make them.
-        prepared = kind == "hard link"
-        for victim in (name, "secret") if prepared else ():
-            os.link(victim, f"hard {victim}", src_dir_fd=victims, dst_dir_fd=library)
+        if kind == "hard link":
+            os.link(name, "link", src_dir_fd=victims, dst_dir_fd=library)
 
         def swap() -> None:
             os.fchdir(library)
@@ -137,11 +136,8 @@ class _Linker(Other):
             replaced = name if what == "file" else next((n for n in names if n.startswith(TEMP_PREFIX)), "")
             if not replaced:
                 return
-            victim = name if what == "file" else "secret"
             if kind == "symlink":
-                os.symlink(elsewhere / victim, "link")
-            else:
-                os.rename(f"hard {victim}", "link")
+                os.symlink(elsewhere / name, "link")
             os.rename("link", f"album/{replaced}")
 
         super().__init__(swap, user=USER)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import random
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks.crash import faults, kills, power, processes
+from benchmarks.crash import attacks, faults, kills, links, power, processes
 from benchmarks.crash.judge import Bench, Findings
+from benchmarks.crash.kills import Mode
 from foreign_tags import tag
+from genretag.store import FileKey
+from genretag.tagging import open_files, staged_copy
+from genretag.tagging.open_folder import OpenFolder
 from sounds import make_sound
 
 NAMES = ("mp3 song.mp3", "flac song.flac", "opus song.opus", "m4a song.m4a", "wv song.wv")
@@ -144,6 +151,86 @@ def test_meddling_and_two_at_once_lose_nothing(tmp_path: Path) -> None:
     both = bench(tmp_path, *NAMES[:2])
     for mode in (faults.two_at_once, faults.clock_back):
         assert wrong(mode(both, 2, random.Random(5))) == []
+
+
+# Other programs that step in
+
+
+TAGGED = ("mp3-vbr dressed.mp3", "opus dressed.opus")
+"""Names as those of the benchmark's specimens, with the fields that its tagger edits."""
+
+root = pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0, reason="needs root, who writes the files of another user"
+)
+
+
+def attacked(folder: Path, *, in_place: bool = False) -> Bench:
+    old = {}
+    for name in TAGGED:
+        path = make_sound(folder / name, 0.6)
+        tag(path, ["Jazz", "Blues"], title="A Title")
+        old[name] = path.read_bytes()
+        path.unlink()
+    return Bench(folder / "trials", old, in_place=in_place)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize(
+    "mode", [attacks.writer, attacks.edited, pytest.param(links.linked, marks=root), links.fifo]
+)
+def test_other_programs_that_step_in_lose_nothing(tmp_path: Path, mode: Mode, *, in_place: bool) -> None:
+    findings = mode(attacked(tmp_path, in_place=in_place), 8, random.Random(9))
+    assert wrong(findings) == []
+    assert findings.outcomes
+    assert in_place or not findings.windows
+
+
+def test_the_writer_mode_sees_a_write_that_looks_for_no_writer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_files, "_take_lease", lambda _descriptor: False)
+    monkeypatch.setattr(open_files, "_open_for_writing_elsewhere", lambda _status: False)
+    findings = attacks.writer(attacked(tmp_path), 12, random.Random(10))
+    assert any("nothing of what the other process wrote" in loss for loss in findings.losses)
+
+
+def test_the_edited_mode_sees_a_write_that_ignores_change_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = FileKey.of
+    monkeypatch.setattr(FileKey, "of", lambda status: replace(really(status), ctime_ns=None))
+    findings = attacks.edited(attacked(tmp_path), 12, random.Random(10))
+    assert any("the edit is gone" in loss for loss in findings.losses)
+
+
+@root
+def test_the_linked_mode_sees_a_write_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staged_copy, "descriptor_path", lambda _descriptor, path: path)
+    findings = links.linked(attacked(tmp_path), 24, random.Random(10))
+    assert any("elsewhere is not as it was" in loss for loss in findings.losses)
+
+
+def test_the_fifo_mode_sees_a_write_that_compares_no_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staged_copy.StagedCopy, "_require_names", lambda _self: None)
+    monkeypatch.setattr(staged_copy.StagedCopy, "_is_original", lambda _self, _named: True)
+    findings = links.fifo(attacked(tmp_path), 12, random.Random(10))
+    assert any("the pipe is gone" in loss for loss in findings.losses)
+
+
+def test_the_fifo_mode_sees_a_run_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "PATIENCE", 3.0)
+    monkeypatch.setattr(
+        OpenFolder, "open_regular", lambda folder, name, flags=os.O_RDONLY: os.open(folder.path / name, flags)
+    )
+    one = attacked(tmp_path)
+    findings, chance = Findings(), random.Random(11)
+    for _ in range(4):
+        findings.untruths += links.fifo(one, 4, chance).untruths
+        if any("it hung" in line for line in findings.untruths):
+            return
+    pytest.fail("no run opened the pipe")
 
 
 def test_the_judge_sees_losses_leftovers_and_untruths(tmp_path: Path) -> None:
