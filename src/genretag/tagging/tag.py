@@ -169,7 +169,6 @@ class Tagging:
         if track is not None:
             base = replace(base, seconds=track.seconds)
             error = error_of(candidate, track.state, track.error)
-            error = error and arriving(candidate.path, error)
             if error is not None and error.code == "changed":
                 self.store.forget_file(candidate.path)
         if error or known is None:
@@ -283,9 +282,9 @@ class Tagging:
 
     def _remembered(self, candidate: _Candidate, record: Record) -> Record:
         """Remember a failure that follows from the bytes of the file, and mark it if an earlier run did."""
-        error, known = record.error, candidate.known
+        error, known = record.error and arriving(record.path, record.error), candidate.known
         if error is None or known is None or error.code not in LASTING_FAILURES:
-            return record
+            return replace(record, error=error)
         state = state_of(candidate.key, known)
         current = self.store.cached_failure(state)
         before = current or self.store.cached_failure(state, any_version=True)
