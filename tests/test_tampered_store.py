@@ -69,7 +69,7 @@ def columns(*tables: str) -> list[tuple[str, str]]:
         return [
             (table, name)
             for table in found
-            if table in tables or (not tables and table not in CACHE)
+            if table in tables or (not tables and table not in (*CACHE, "encodings"))
             for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))
         ]
 

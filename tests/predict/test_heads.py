@@ -86,6 +86,29 @@ def test_large_encodings_are_not_kept() -> None:
         assert scores.get("audio") is not None
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        *(("encoded", value) for value in ("text", b"odd", b"", bytes(400), b"\xff" * 1600)),
+        *(("n_windows", value) for value in (0, 3, -1, 1 << 60, "many")),
+        *(("duration", value) for value in ("long", float("inf"))),
+    ],
+)
+def test_a_tampered_encoding_is_not_used(column: str, value: object) -> None:
+    path = checkpoint.resolve("auto")
+    encoder = checkpoint.encoder_hash(path)
+    assert encoder is not None
+    with Store.open() as store:
+        known = CachedEncoding(np.zeros((2, 200), np.float32), 3.0)
+        store.remember_encoding("audio", encoder, "fast", known)
+        assert KnownScores(store, path, "fast").get("audio") is not None
+        store.flush()
+        with store.transaction() as connection:
+            connection.execute("DELETE FROM scores")
+            connection.execute(f"UPDATE encodings SET {column} = ?", (value,))
+        assert KnownScores(store, path, "fast").get("audio") is None
+
+
 def test_an_encoding_comes_back_as_it_was() -> None:
     encoded = np.random.default_rng(1).normal(size=(8, 200)).astype(np.float32)
     with Store.open() as store:
