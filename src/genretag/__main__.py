@@ -21,8 +21,8 @@ def main(arguments: list[str] | None = None) -> None:
     from genretag.cli.output import show_fault
 
     sys.excepthook = show_fault
-    interruption.handle_signals()
     try:
+        interruption.handle_signals()
         code = run(arguments)
     except KeyboardInterrupt:  # before or after the command itself
         sys.stderr.write("genretag: interrupted\n")
