@@ -8,8 +8,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-import os
-import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -19,8 +17,8 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from genretag.audio.audiofile import AudioFile, one_line, open_audio
 from genretag.audio.features import FeatureSpec
-from genretag.audio.remote import RangeReader, RemotePath
 from genretag.audio.sources import AvSource, Samples, SoundfileSource, Source, SourceError
 from genretag.audio.windows import Coverage, full_count, window_starts, windows_wanted
 from genretag.errors import DecodeError
@@ -67,18 +65,40 @@ def decode(
     *,
     chunk_windows: int = 8,
     progress: Callable[[float], None] = lambda seconds: None,
+    opened: Callable[[AudioFile], None] = lambda audio: None,
 ) -> Heard:
     """Decode the windows of one file and pass them to `sink`, at most `chunk_windows` at a time.
 
     Memory does not grow with the length of the file. `progress` is called for every block decoded, with its
-    seconds of sound. DecodeError, in one line: `missing`, `unreadable`, `empty`, `not-audio`,
-    `decode-failed`, `too-short`, `out-of-memory`, or, after the last chunk, `silent`.
+    seconds of sound; `opened` with the open file, whose state is final at the end. DecodeError, in one line:
+    `missing`, `unreadable`, `empty`, `not-audio`, `decode-failed`, `too-short`, `out-of-memory`, or, after
+    the last chunk, `silent` or `changed`.
     """
-    size = _require_readable(path)
+    try:
+        with open_audio(path) as audio:
+            opened(audio)
+            return _decoded(audio, spec, coverage, sink, chunk_windows, progress)
+    except MemoryError:
+        reason = "left out, decoding it takes more memory than one file may have"
+        raise DecodeError(f"{one_line(path)}: {reason}", code="out-of-memory") from None
+
+
+def _decoded(
+    audio: AudioFile,
+    spec: FeatureSpec,
+    coverage: Coverage,
+    sink: Callable[[Chunk], None],
+    chunk_windows: int,
+    progress: Callable[[float], None],
+) -> Heard:
+    """Decode an open file; parameters and errors as in `decode`."""
+    path, size = audio.path, audio.state.size
+    if size == 0:
+        raise DecodeError(f"{one_line(path)}: an empty file", code="empty")
     longest = min(LONGEST, ALWAYS_HEARD + size / THINNEST)
     peak = 0.0
     try:
-        with _at_hand(path) as sound, contextlib.closing(_open(path, sound)) as source:
+        with contextlib.closing(_open(audio)) as source:
             track = _Track(source, spec, chunk_windows, longest, progress)
             for chunk in track.chunks(coverage):
                 peak = max(peak, float(np.abs(chunk.waves).max()))
@@ -86,9 +106,6 @@ def decode(
     except _TooShortError as error:
         length = f"{error.seconds:.2f} s of sound, at least {SHORTEST:g} s are needed"
         raise DecodeError(f"{one_line(path)}: {length}", code="too-short") from None
-    except MemoryError:
-        reason = "left out, decoding it takes more memory than one file may have"
-        raise DecodeError(f"{one_line(path)}: {reason}", code="out-of-memory") from None
     if peak <= SILENCE:
         raise DecodeError(f"{one_line(path)}: every part listened to is silent", code="silent")
     return Heard(track.samples / spec.sample_rate, track.cut)
@@ -100,11 +117,6 @@ def decode_whole(path: Path, spec: FeatureSpec, coverage: Coverage) -> tuple[Chu
     heard = decode(path, spec, coverage, chunks.append)
     starts = np.concatenate([chunk.starts for chunk in chunks])
     return Chunk(0, starts, np.concatenate([chunk.waves for chunk in chunks])), heard
-
-
-def one_line(path: Path) -> str:
-    """A path for a message: its name may hold line breaks."""
-    return " ".join(str(path).splitlines())
 
 
 class _TooShortError(Exception):
@@ -290,50 +302,15 @@ def _join(run: _Run, position: int, block: Samples) -> None:
     run.append(block[skip:])
 
 
-def _require_readable(path: Path) -> int:
-    """The size of a regular file with something in it; DecodeError for others: a pipe may never end."""
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise DecodeError(f"{one_line(path)}: not a regular file", code="unreadable")
-        if not isinstance(path, RemotePath):
-            os.close(os.open(path, os.O_RDONLY))
-    except (FileNotFoundError, NotADirectoryError):
-        raise DecodeError(f"{one_line(path)}: no such file", code="missing") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DecodeError(f"{one_line(path)}: cannot be read ({reason})", code="unreadable") from None
-    if status.st_size == 0:
-        raise DecodeError(f"{one_line(path)}: an empty file", code="empty")
-    return status.st_size
-
-
-@contextlib.contextmanager
-def _at_hand(path: Path) -> Iterator[Path | RangeReader]:
-    """What the decoders open; where a remote file could not be read, that is what is wrong with it."""
-    if not isinstance(path, RemotePath):
-        yield path
-        return
-    with path.ranges() as reader:
-        try:
-            yield reader
-        except DecodeError:
-            if reader.failure is None:
-                raise
-        if reader.failure is not None:
-            reason = reader.failure.strerror or reader.failure
-            raise DecodeError(f"{one_line(path)}: cannot be read ({reason})", code="unreadable") from None
-
-
-def _open(path: Path, sound: Path | RangeReader) -> Source:
+def _open(audio: AudioFile) -> Source:
     """The first decoder that can make something of the file."""
-    recognised = False
+    path, recognised = audio.path, False
     for decoder in (AvSource, SoundfileSource):
         try:
-            return decoder(sound)
+            return decoder(audio.source)
         except SourceError as error:
             recognised = recognised or error.recognised
-            if isinstance(sound, RangeReader) and sound.failure is not None:
+            if audio.source.failure is not None:
                 break
     if recognised:
         raise DecodeError(f"{one_line(path)}: damaged, nothing in it can be decoded", code="decode-failed")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -14,11 +13,13 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from genretag.audio.remote import RangeReader
+from genretag.audio.audiofile import ByteSource, open_bytes
+from genretag.errors import DecodeError
 
 Samples = NDArray[np.float32]
 
 BLOCK = 8192  # samples of one block; a codec's own frames are smaller than what is worth a round of Python
+READ_BYTES = 1 << 15  # of one read; more would be wasted after a seek
 RATES = (1000, 3_000_000)  # Hz; decoded DSD512 is 2.8 MHz, and a damaged header claims anything
 PREROLL = 0.3  # seconds; so long after a seek Opus still differs from a decode in one go (MP3: 0.1 to 0.25)
 LATE_SEEKS = (3.0, 30.0)  # how far before the wanted place to aim where the first aim was too late
@@ -73,10 +74,13 @@ class Source(Protocol):
 class AvSource:
     """A file through PyAV (ffmpeg). Positions count from the first sample of a decode from the start."""
 
-    def __init__(self, sound: Path | RangeReader) -> None:
-        self._sound = sound
-        self._open()
+    _container: Any = None
+
+    def __init__(self, sound: Path | ByteSource) -> None:
+        self._sound = _opened(sound)
+        self._opened_here = isinstance(sound, Path)
         try:
+            self._open()
             self._fresh: Iterator[Any] | None = self._frames()
             first = next(self._fresh, None)
             if first is None:
@@ -96,27 +100,27 @@ class AvSource:
         if start > 0:
             return self._blocks_from(start)
         if self._fresh is None:
-            self.close()
+            self._container.close()
             self._open()
         frames, self._fresh = self._fresh or self._frames(), None
         return _blocks(0, frames, self.rate)
 
     def close(self) -> None:
-        self._container.close()
+        if self._container is not None:
+            self._container.close()
+        if self._opened_here:
+            self._sound.close()
 
     def _open(self) -> None:
-        # "file:" and the whitelist keep names and playlists from being taken for addresses; what is not read
-        # from a file has nothing to fetch from one either.
-        where: str | RangeReader
-        if isinstance(self._sound, RangeReader):
-            where, allowed = self._sound, "none"
-            self._sound.seek(0)
-        else:
-            where, allowed = f"file:{os.path.abspath(self._sound)}", "file"
         try:
-            # What is wrong with a file comes as any of many exceptions (a text file: PermissionError).
+            self._sound.seek(0)
+            # The whitelist keeps playlists from opening anything. What is wrong with a file comes as any of
+            # many exceptions (a text file: PermissionError).
             self._container = av.open(
-                where, metadata_errors="replace", options={"protocol_whitelist": allowed}
+                self._sound,
+                metadata_errors="replace",
+                options={"protocol_whitelist": "none"},
+                buffer_size=READ_BYTES,
             )
         except MemoryError:
             raise
@@ -124,7 +128,6 @@ class AvSource:
             raise SourceError(str(error), recognised=False) from None
         stream = self._container.streams.best("audio")
         if stream is None or stream.codec_context is None:
-            self._container.close()
             raise SourceError("no sound in it", recognised=False)
         self._stream = stream
         self._landed: _Packet | None = None
@@ -192,7 +195,7 @@ class AvSource:
                 return frames, first
             # What was read from a wrong place would lead all later searches astray.
             self._reckons = False
-            self.close()
+            self._container.close()
             self._open()
         return self._landing(ticks)
 
@@ -222,14 +225,17 @@ class AvSource:
 class SoundfileSource:
     """A file through libsndfile: what ffmpeg cannot open."""
 
-    def __init__(self, sound: Path | RangeReader) -> None:
+    def __init__(self, sound: Path | ByteSource) -> None:
         import soundfile  # rarely needed, and its library is slow to load
 
+        self._sound = _opened(sound)
+        self._opened_here = isinstance(sound, Path)
         try:
-            # Bytes, because a name need not be valid in any encoding.
-            where = sound if isinstance(sound, RangeReader) else os.fsencode(sound)
-            self._file = soundfile.SoundFile(where)
+            self._sound.seek(0)
+            self._file = soundfile.SoundFile(self._sound)
         except (soundfile.SoundFileError, OSError, ValueError, TypeError) as error:
+            if self._opened_here:
+                self._sound.close()
             raise SourceError(str(error), recognised=False) from None
         self._broken = soundfile.SoundFileError
         self.rate: int = self._file.samplerate
@@ -247,6 +253,18 @@ class SoundfileSource:
 
     def close(self) -> None:
         self._file.close()
+        if self._opened_here:
+            self._sound.close()
+
+
+def _opened(sound: Path | ByteSource) -> ByteSource:
+    """Open a file that is named by its path; SourceError if it cannot be opened."""
+    if not isinstance(sound, Path):
+        return sound
+    try:
+        return open_bytes(sound)
+    except (OSError, ValueError, DecodeError) as error:
+        raise SourceError(str(error), recognised=False) from None
 
 
 def _usable(frame: Any) -> bool:

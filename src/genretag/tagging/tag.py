@@ -28,6 +28,7 @@ from genretag.tagging.look import (
     LASTING_FAILURES,
     Look,
     audio_failure,
+    error_of,
     look_again,
     only_ctime_differs,
     state_of,
@@ -167,7 +168,10 @@ class Tagging:
             base = replace(base, previous=known.genres, audio=known.audio_id)
         if track is not None:
             base = replace(base, seconds=track.seconds)
-            error = track.error and arriving(candidate.path, track.error)
+            error = error_of(candidate, track.state, track.error)
+            if error is not None and error.code == "changed":
+                self.store.forget_file(candidate.path)
+            error = error and arriving(candidate.path, error)
         if error or known is None:
             return Track(_Heard(candidate, replace(base, error=error)), candidate.path)
         if candidate.kept:
