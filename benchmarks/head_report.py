@@ -1,10 +1,13 @@
 """Measure a ten-genre checkpoint on the development clips outside the training set.
 
     python -m benchmarks.head_report --data ../shared/data/gtzan --out heads --model gtzan-musicnn
+    python -m benchmarks.head_report --data ../shared/data/gtzan --out heads --robustness
 
 prints accuracy, Brier score and log loss, reliability in three bins, what `--min-confidence 0.8` answers,
 accuracy by the share of clips answered, and the confusion matrix. Intervals are 95 %, bootstrapped over
-artists. Scores come through genretag's decoder and are shared with benchmarks.heads in `--out`.
+artists. Scores come through genretag's decoder and are shared with benchmarks.heads in `--out`. With
+`--robustness` it prints the accuracy under each condition of benchmarks.robustness instead; the copies are
+made in `--out`.
 """
 
 from __future__ import annotations
@@ -18,9 +21,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks import program
+from benchmarks import program, robustness
 from benchmarks.head_candidates import Floats
-from benchmarks.heads import LABELS, outside_clips, own_scores, resampled, training_clips
+from benchmarks.heads import LABELS, Outside, outside_clips, own_scores, resampled, training_clips
 from genretag import checkpoint
 from genretag.models.registry import load_model
 
@@ -47,6 +50,35 @@ def mean_of(values: NDArray[Any], chosen: NDArray[np.bool_], counts: NDArray[np.
     return f"{values[chosen].mean():.3f} ({low:.3f}–{high:.3f})"
 
 
+def copies(outside: Outside, name: str, out: Path) -> list[Path]:
+    """Return the outside clips under a condition, made in `out` if they are not there yet."""
+    linked = out / "clips"
+    for path in outside.files.values():
+        link = linked / path.parent.name / path.name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not link.is_symlink():
+            link.symlink_to(path.resolve())
+    folder = robustness.make(linked, name, out / "copies")
+    made = {path.stem: path for path in folder.rglob("*") if path.is_file()}
+    return [made[clip] for clip in outside.files]
+
+
+def conditions(outside: Outside, model: Path, coverage: str, out: Path) -> None:
+    """Print the accuracy under each condition."""
+    print(f"| condition | new artists, of {outside.new.sum()} | % | of {len(outside.new)} | same answer |")
+    print("| --- | ---: | ---: | ---: | ---: |")
+    clean: NDArray[np.intp] | None = None
+    for name in (robustness.AS_IS, *robustness.CONDITIONS):
+        as_is = name == robustness.AS_IS
+        files = list(outside.files.values()) if as_is else copies(outside, name, out)
+        best = probabilities(model, own_scores(files, coverage, out)).argmax(axis=1)
+        clean = best if clean is None else clean
+        right = best == outside.genres
+        new = right[outside.new]
+        cells = (name, new.sum(), f"{100 * new.mean():.1f}", right.sum(), (best == clean).sum())
+        print(f"| {' | '.join(map(str, cells))} |", flush=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line of this module."""
     parser = argparse.ArgumentParser(
@@ -56,11 +88,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", default="gtzan-musicnn")
     parser.add_argument("--coverage", default="fast")
+    parser.add_argument("--robustness", action="store_true", help="measure under each condition")
     options = parser.parse_args(arguments)
     program.print_machine(program.machine())
     outside = outside_clips(options.data, training_clips(options.data))
+    model = checkpoint.resolve(options.model)
+    if options.robustness:
+        conditions(outside, model, options.coverage, options.out)
+        return
     scores = own_scores(list(outside.files.values()), options.coverage, options.out)
-    probs = probabilities(checkpoint.resolve(options.model), scores)
+    probs = probabilities(model, scores)
     truth, best = outside.genres, probs.argmax(axis=1)
     right, sure = (best == truth).astype(float), probs.max(axis=1)
     brier = ((probs - np.eye(len(LABELS))[truth]) ** 2).sum(axis=1)

@@ -6,6 +6,8 @@ Large ones are sparse and take next to no room on the disk. `python tests/hostil
 from __future__ import annotations
 
 import io
+import os
+import signal
 import struct
 import sys
 import time
@@ -285,6 +287,49 @@ def _crc(data: bytes, bits: int, polynomial: int) -> int:
         for _ in range(8):
             value = (value << 1 ^ polynomial if value >> bits - 1 else value << 1) & (1 << bits) - 1
     return value
+
+
+@dataclass(frozen=True)
+class SlowStart:
+    """A change of sounds that takes seconds once in every process."""
+
+    seconds: float
+
+    def __call__(self, wave: Any, spec: Any) -> Any:
+        if not _STARTED:
+            _STARTED.append(self)
+            time.sleep(self.seconds)
+        return wave
+
+
+_STARTED: list[SlowStart] = []
+
+
+@dataclass
+class DeadlyOnce:
+    """A change of sounds that kills its process after some windows, unless one has been killed before."""
+
+    marker: Path
+    windows: int
+
+    def __call__(self, wave: Any, spec: Any) -> Any:
+        self.windows -= 1
+        if self.windows < 0 and not self.marker.exists():
+            self.marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return wave
+
+
+@dataclass(frozen=True)
+class Deadly:
+    """A change of sounds that kills its process where a sound is louder than `peak`."""
+
+    peak: float
+
+    def __call__(self, wave: Any, spec: Any) -> Any:
+        if abs(wave).max() > self.peak:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return wave
 
 
 @dataclass(frozen=True)

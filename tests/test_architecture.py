@@ -26,7 +26,7 @@ FLOORS = (
     {"store"},
     {"database", "places", "interruption"},
     {"labels"},
-    {"files", "escapes", "mounts"},
+    {"files", "escapes", "mounts", "tempdir"},
     {"errors"},
 )
 STRANGERS = [{"tagging", "training"}, {"models", "datasets"}]

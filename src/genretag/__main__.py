@@ -18,6 +18,7 @@ PIPE_CLOSED = 141
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave the process with its exit code; signals are handled from here on."""
+    _open_closed_streams()
     from genretag.cli.output import show_fault
 
     sys.excepthook = show_fault
@@ -79,6 +80,21 @@ def run(arguments: list[str] | None = None) -> int:
     if code == INTERRUPTED:  # typer's answer to KeyboardInterrupt
         say("interrupted; what was finished is kept")
     return code if isinstance(code, int) else 0
+
+
+def _open_closed_streams() -> None:
+    """Open the null device for every standard stream that is closed (`>&-`), here and in worker processes.
+
+    Files that are opened later would get their numbers, and receive what libraries print.
+    """
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    while descriptor <= 2:  # the lowest free number
+        os.set_inheritable(descriptor, True)
+        descriptor = os.open(os.devnull, os.O_RDWR)
+    os.close(descriptor)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
 
 
 def _silence() -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,12 +22,18 @@ from benchmarks.object_store import BUCKET, ObjectStore
 from command import Answer, in_own_process
 from genretag import checkpoint
 from genretag.audio import remote as audio_remote
-from genretag.audio.decode import decode_whole
+from genretag.audio.audiofile import AudioFile
+from genretag.audio.decode import decode, decode_whole
 from genretag.audio.payload import identify
 from genretag.audio.remote import place
 from genretag.errors import DecodeError
+from genretag.predict.engine import EngineOptions, Job, Predictor, TrackScores
+from genretag.store import Store
 from genretag.tagging import tags
-from genretag.tagging.scan import ScanOptions, scan
+from genretag.tagging.look import read
+from genretag.tagging.plan import Existing, Record
+from genretag.tagging.scan import Found, ScanOptions, scan
+from genretag.tagging.tag import Tagging, TagOptions
 from sounds import FIXTURES, FORMATS, RECORDED, make_sound
 
 SPEC = checkpoint.read_meta(checkpoint.resolve("musicnn-msd")).features
@@ -151,6 +162,119 @@ def test_a_broken_network_is_no_verdict_on_a_song(
         store.relay.cut = False
     assert error.value.code == "unreadable"
     decode_whole(song, SPEC, "fast")
+
+
+def test_a_song_replaced_while_it_is_decoded_gives_nothing(store: ObjectStore, library: Path) -> None:
+    first, second = (library / "long" / f"{mode}.mp3" for mode in ("CONSTANT", "VARIABLE"))
+    store.put(first, "replaced/a.mp3")
+    song = remote("replaced/a.mp3")
+    todo = [lambda: store.put(second, "replaced/a.mp3")]
+
+    def progress(seconds: float) -> None:
+        while todo:
+            todo.pop()()
+
+    with pytest.raises(DecodeError) as error:
+        decode(song, SPEC, "full", lambda chunk: None, progress=progress)
+    assert error.value.code == "changed"
+    # Nothing is left of what was fetched under the wrong version: the first comes back with the same one.
+    store.put(first, "replaced/a.mp3")
+    again = remote("replaced/a.mp3")
+    assert again.stat() == song.stat()
+    wanted, heard = (decode_whole(path, SPEC, 4)[0] for path in (first, again))
+    np.testing.assert_array_equal(heard.waves, wanted.waves)
+
+
+def test_a_song_replaced_before_it_is_decoded_is_not_taken_for_the_other(
+    store: ObjectStore, library: Path, tmp_path: Path
+) -> None:
+    first, second = (library / "long" / f"{mode}.mp3" for mode in ("CONSTANT", "VARIABLE"))
+    store.put(first, "between/a.mp3")
+    options = TagOptions(model="musicnn-msd", write=False, existing=Existing.REPLACE)
+
+    def meddled(jobs: Iterable[Job[Any]]) -> Iterator[Job[Any]]:
+        for job in jobs:
+            store.put(second, "between/a.mp3")
+            yield job
+
+    class Meddling(Predictor):
+        def predict(self, jobs: Iterable[Job[Any]]) -> Generator[tuple[Any, TrackScores | None], None, None]:
+            yield from super().predict(meddled(jobs))
+
+    def record(path: Path, predictor: Predictor) -> Record:
+        with closing(predictor), Store.open(tmp_path / "home") as known:
+            (one,) = Tagging(options, known, predictor=predictor).records([Found(path)])
+        return one
+
+    model, engine = checkpoint.resolve("musicnn-msd"), EngineOptions(workers=1)
+    failed = record(remote("between/a.mp3"), Meddling(model, engine))
+    assert failed.error is not None
+    assert failed.error.code == "changed"
+    scores = [record(path, Predictor(model, engine)).scores for path in (first, second)]
+    assert scores[0] != scores[1]
+    assert record(remote("between/a.mp3"), Predictor(model, engine)).scores == scores[1]
+
+
+def test_a_song_replaced_while_it_is_looked_at_is_not_remembered(store: ObjectStore, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 20 * 44100)
+    first, second = tmp_path / "a.wav", tmp_path / "b.wav"
+    soundfile.write(first, noise, 44100)
+    soundfile.write(second, -noise, 44100)
+    store.put(first, "look/a.wav")
+    song = remote("look/a.wav")
+    song.stat()
+    store.put(second, "look/a.wav")
+    seen = read(song)
+    assert seen.known is None
+    assert seen.error is not None
+    assert seen.error.code == "changed"
+    assert read(remote("look/a.wav")).known == read(second).known
+
+
+def test_without_versions_the_bytes_of_a_song_are_compared(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 20 * 44100)
+    for name, sound in (("a.wav", noise), ("b.wav", -noise)):
+        soundfile.write(tmp_path / name, sound, 44100)
+    handler = functools.partial(Versionless, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        song = place(f"http://127.0.0.1:{server.server_port}/a.wav")
+        opened: list[AudioFile] = []
+        decode(song, SPEC, "full", lambda chunk: None, opened=opened.append)
+        assert opened[0].state.audio_id == identify(tmp_path / "a.wav")
+
+        def progress(seconds: float) -> None:
+            if (tmp_path / "b.wav").exists():
+                (tmp_path / "b.wav").replace(tmp_path / "a.wav")
+
+        with pytest.raises(DecodeError) as error:
+            decode(place(str(song)), SPEC, "full", lambda chunk: None, progress=progress)
+        assert error.value.code == "changed"
+        server.shutdown()
+
+
+class Versionless(SimpleHTTPRequestHandler):
+    """A web server that gives ranges, and says nothing of versions."""
+
+    def do_GET(self) -> None:
+        content = Path(self.translate_path(self.path)).read_bytes()
+        first, _, last = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")
+        part = content[int(first) : int(last or len(content)) + 1]
+        self.send_response(206 if "Range" in self.headers else 200)
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(len(part)))
+        self.send_header("Content-Range", f"bytes {first}-{int(first) + len(part) - 1}/{len(content)}")
+        self.end_headers()
+        self.wfile.write(part)
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(Path(self.translate_path(self.path)).stat().st_size))
+        self.end_headers()
+
+    def log_message(self, *words: object) -> None:
+        pass
 
 
 def tag(*arguments: object, **more: object) -> Answer:

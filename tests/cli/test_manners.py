@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from command import Command, in_own_process
+from command import Command, command_line, in_own_process
 from genretag.cli import advice, narrow
 from genretag.cli.grouping import HEADINGS
 from genretag.tagging import tags
@@ -106,3 +107,14 @@ def test_a_plan_without_work(genretag: Command, tmp_path: Path) -> None:
         answer.err
         == f"genretag: {plan}: nothing in it to carry out; a plan has lines of the status planned\n"
     )
+
+
+@pytest.mark.parametrize("closed", ["<&- >&- 2>&-", ">&- 2>&-", ">&-", "2>&-"])
+def test_closed_streams_do_not_keep_files_from_being_analysed(tmp_path: Path, closed: str) -> None:
+    song, plan = make_sound(tmp_path / "a.mp3", 3), tmp_path / "plan.jsonl"
+    command = command_line("tag", *SURE, "--top", "1", "--plan", plan, song)
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", *command], capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, "Traceback" in done.stdout + done.stderr) == (0, False)
+    assert '"status": "planned"' in plan.read_text("utf-8").replace('":"', '": "')

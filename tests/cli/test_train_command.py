@@ -386,8 +386,14 @@ def test_from_audio(genretag: Command, tmp_path: Path) -> None:
     out = tmp_path / "run"
     quick = ("--model", "gru", "--set", "hidden=4", "--epochs", 2, "--workers", 1, "--augment")
     answer = genretag("train", "--dataset", "folder", "--data", data, "--out", out, *quick)
-    assert answer.code == 0, answer.err
+    assert answer.code == 1, answer.err
     assert "left out: " in answer.err
+    last = answer.err.splitlines()[-1]
+    assert last.startswith("genretag: 1 clip was left out, all are listed in the report: [not-audio] ")
+    assert "Jazz 0.flac" in last
+    report = (out / "report.md").read_text()
+    assert "## Clips left out" in report
+    assert report.count("Jazz 0.flac") == 1
     assert "split official test: 6 tracks, 12 windows" in " ".join(answer.out.split())
     meta = checkpoint.read_meta(out / "checkpoint.safetensors")
     assert meta.features.kind == "mfcc"
@@ -396,6 +402,29 @@ def test_from_audio(genretag: Command, tmp_path: Path) -> None:
         "tag", "-n", "--json", "--model", out / "checkpoint.safetensors", tmp_path / "music" / "Rock 4.flac"
     )
     assert set(tagged.records[0]["scores"]) == {"Jazz", "Metal", "Rock"}
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_clips_that_are_left_out_are_counted_once_and_the_exit_code_says_so(
+    genretag: Command, tmp_path: Path, quiet: bool
+) -> None:
+    data = music(tmp_path / "music", seconds=4.0)
+    bad = ["Jazz 0.flac", "Metal 1.flac", "Rock 0.flac", "Rock 2.flac"]
+    for name in bad:
+        (tmp_path / "music" / name).write_bytes(b"this is no music")
+    out = tmp_path / "run"
+    arguments = ("--dataset", "folder", "--data", data, "--out", out, "--split", "artist", "--folds", 2)
+    answer = genretag(
+        "train", *arguments, "--model", "gru", "--set", "hidden=4", "--epochs", 1, "--workers", 1,
+        *(["--quiet"] if quiet else []),
+    )  # fmt: skip
+    assert answer.code == 1, answer.err
+    last = answer.err.splitlines()[-1]
+    assert last.startswith("genretag: 4 clips were left out, all are listed in the report: ")
+    assert last.count("[not-audio]") == 3
+    assert last.endswith("; ...")
+    report = (out / "report.md").read_text()
+    assert [report.count(name) for name in bad] == [1] * 4
 
 
 @pytest.mark.parametrize("model", ["probe", "efficientnet-svm"])

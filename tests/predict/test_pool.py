@@ -12,13 +12,15 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from genretag.audio.decode import decode_whole
 from genretag.audio.features import FeatureSpec
 from genretag.errors import EngineError
 from genretag.predict.pool import Decoded, DecodePool, Ended, settings_for
-from hostile_files import Slow, pictures
+from hostile_files import Deadly, Slow, SlowStart, pictures
 from sounds import make_sound
 
 SPEC = FeatureSpec("waveform", 16000, 1, 1, frames=1600, step_frames=1600)
@@ -122,7 +124,9 @@ def test_a_full_ring_stops_the_worker_but_is_no_timeout(pools: Callable[..., Poo
     assert sum(len(chunk.waves) for chunk in pool.decoded) == pool.ended[0].n_windows == 60
 
 
-def test_a_killed_worker_costs_one_file(pools: Callable[..., Pool], tmp_path: Path, long_file: Path) -> None:
+def test_a_file_whose_worker_was_killed_is_tried_again(
+    pools: Callable[..., Pool], tmp_path: Path, long_file: Path
+) -> None:
     pool = pools()
     others = [make_sound(tmp_path / f"{number}.flac", 1) for number in range(3)]
     for number, path in enumerate([long_file, *others]):
@@ -131,12 +135,29 @@ def test_a_killed_worker_costs_one_file(pools: Callable[..., Pool], tmp_path: Pa
     (victim,) = worker_ids()
     os.kill(victim, signal.SIGKILL)
     pool.run(lambda: len(pool.ended) == 4)
-    assert pool.ended[0].error is not None
-    assert pool.ended[0].error.code == "worker-died"
-    assert str(long_file) in pool.ended[0].error.message
-    assert "signal 9" in pool.ended[0].error.message
-    assert [pool.ended[number].error for number in (1, 2, 3)] == [None] * 3
+    assert [pool.ended[number].error for number in range(4)] == [None] * 4
     assert victim not in worker_ids()
+    windows, _ = decode_whole(long_file, SPEC, "full")
+    again = [chunk for chunk in pool.decoded if chunk.task == 0 and chunk.retried]
+    assert sum(len(chunk.starts) for chunk in again) == len(windows.waves) == pool.ended[0].n_windows
+    assert [pool.ended[number].retried for number in range(4)] == [True, False, False, False]
+
+
+def test_a_file_whose_worker_always_dies_fails_once_and_alone(
+    pools: Callable[..., Pool], tmp_path: Path, long_file: Path
+) -> None:
+    pool = pools(2, change=Deadly(0.5))
+    loud = tmp_path / "loud.wav"
+    soundfile.write(loud, np.full(16000, 0.9), 16000)
+    others = [make_sound(tmp_path / f"{number}.flac", 1) for number in range(6)]
+    for number, path in enumerate([*others[:2], loud, *others[2:]]):
+        pool.submit(number, path)
+    pool.run(lambda: len(pool.ended) == 7)
+    error = pool.ended[2].error
+    assert error is not None
+    assert (error.code, str(loud) in error.message) == ("worker-died", True)
+    assert "died twice (killed by signal 9)" in error.message
+    assert [pool.ended[number].error for number in (0, 1, 3, 4, 5, 6)] == [None] * 6
 
 
 def test_a_file_that_stands_still_is_given_up(
@@ -216,5 +237,12 @@ def test_waiting_for_others_is_no_work(pools: Callable[..., Pool], long_file: Pa
     for _ in range(6):
         assert pool.events() == []
     pool.release_all()
+    pool.run(lambda: pool.ended)
+    assert pool.ended[0].error is None
+
+
+def test_what_a_worker_computes_first_is_no_file_s_time(pools: Callable[..., Pool], tmp_path: Path) -> None:
+    pool = pools(timeout=1, patience=1.5, change=SlowStart(3))
+    pool.submit(0, make_sound(tmp_path / "a.flac", 1))
     pool.run(lambda: pool.ended)
     assert pool.ended[0].error is None

@@ -31,6 +31,7 @@ from genretag.predict.engine import EngineOptions, Job, predict, run
 from genretag.predict.machine import TrackRows
 from genretag.predict.score import Scorer
 from genretag.training.variants import Variant
+from hostile_files import DeadlyOnce
 from sounds import make_sound
 
 WAVEFORM = FeatureSpec("waveform", 16000, n_fft=1, hop_length=1, frames=4000, step_frames=4000)
@@ -105,6 +106,20 @@ def test_a_scorer_that_cannot_be_made_is_raised(sounds: list[Path]) -> None:
     with pytest.raises(CheckpointError, match="no such weights"):
         rows_of(sounds, WAVEFORM, refuse)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("genretag")]
+
+
+@pytest.mark.parametrize("windows", [1, 17, 40])
+def test_a_second_attempt_gives_every_window_once(tmp_path: Path, windows: int) -> None:
+    path = make_sound(tmp_path / "a.wav", 12, rate=16000, channels=1)
+    short = make_sound(tmp_path / "b.wav", 1, rate=16000, channels=1)
+    plain = rows_of([path, short], WAVEFORM)
+    change = DeadlyOnce(tmp_path / "died", windows)
+    tried = rows_of([path, short], WAVEFORM, change=change)
+    assert (tmp_path / "died").exists()
+    for one, other in zip(plain, tried, strict=True):
+        assert other.error is None
+        assert np.array_equal(one.rows, other.rows)
+        assert np.array_equal(one.starts, other.starts)
 
 
 def test_workers_alter_the_sound(sounds: list[Path]) -> None:

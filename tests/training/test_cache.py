@@ -266,3 +266,34 @@ def test_progress_shows_on_a_terminal(sounds: Path, script: Path, tmp_path: Path
     assert program.returncode == 0
     assert b"features" in shown
     assert b"24/24" in shown
+
+
+def test_a_clip_that_is_replaced_before_it_is_decoded_is_not_kept(tmp_path: Path) -> None:
+    path, new = (make_sound(tmp_path / f"{n}.wav", 3, rate=16000, channels=1, seed=n) for n in range(2))
+    copy = tmp_path / "copy.wav"
+    copy.write_bytes(path.read_bytes())
+
+    class Replaced(FeatureCache):
+        def _stored(self, name: str) -> StoredWindows | None:
+            found = super()._stored(name)
+            if new.exists() and self.folder.exists():  # the last look before it is decoded
+                new.replace(path)
+            return found
+
+    cache = Replaced(Front(SPEC), tmp_path / "cache")
+    (failed,) = cache.fill([path], OPTIONS)
+    assert isinstance(failed, FileError)
+    assert failed.code == "changed"
+    assert not files_of(tmp_path / "cache")
+    for one in (copy, path):
+        assert np.array_equal(windows_of(only(cache.fill([one], OPTIONS)))[:6], extracted(heard(one)))
+
+
+def test_every_copy_of_a_clip_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    paths = [tmp_path / "a.wav", tmp_path / "b.wav"]
+    for path in paths:
+        path.write_bytes(b"no sound at all" * 99)
+    answers = FeatureCache(Front(SPEC), tmp_path / "cache").fill(paths, OPTIONS)
+    for path, answer in zip(paths, answers, strict=True):
+        assert isinstance(answer, FileError)
+        assert answer.message.startswith(f"{path}: ")

@@ -23,7 +23,7 @@ def test_it_has_two_levels_and_a_veto() -> None:
     assert meta.labels.vetoes == ("speech",)
     assert meta.thresholds["speech"] == 0.7
     assert meta.labels.beside_broad() == ("electronic", "folk", "experimental", "easy listening", "rnb")
-    assert meta.features.level == -30.0
+    assert (meta.features.level, meta.features.version) == (-20.0, 2)
 
 
 def test_its_reference_tracks_are_the_training_clips(shared_data: Path) -> None:

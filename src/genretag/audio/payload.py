@@ -56,15 +56,20 @@ def identify(path: Path) -> str:
     and reads little of the file. Raises OSError; DecodeError (`unreadable`) where it is no regular file.
     """
     with open_regular(path) as file:
-        layout = _layout(file)
-        length = sum(layout.sizes)
-        digest = hashlib.sha256(f"{IDENTITY_VERSION} {layout.kind} {len(layout.head)} {length} ".encode())
-        digest.update(layout.head)
-        # A page of Ogg holds up to 64 KiB: twice that always holds the start of one.
-        count = 2 * SAMPLE if layout.ogg_pages else SAMPLE
-        for offset in (0, max(0, (length - count) // 2), max(0, length - count)):
-            piece = _read_payload(file, layout, offset, count)
-            digest.update(ogg.mask_sample(piece) if layout.ogg_pages else piece)
+        return identify_open(file)
+
+
+def identify_open(file: BinaryIO) -> str:
+    """Return `identify` of an open file. Raises OSError."""
+    layout = _layout(file)
+    length = sum(layout.sizes)
+    digest = hashlib.sha256(f"{IDENTITY_VERSION} {layout.kind} {len(layout.head)} {length} ".encode())
+    digest.update(layout.head)
+    # A page of Ogg holds up to 64 KiB: twice that always holds the start of one.
+    count = 2 * SAMPLE if layout.ogg_pages else SAMPLE
+    for offset in (0, max(0, (length - count) // 2), max(0, length - count)):
+        piece = _read_payload(file, layout, offset, count)
+        digest.update(ogg.mask_sample(piece) if layout.ogg_pages else piece)
     return digest.hexdigest()[:32]
 
 
@@ -102,11 +107,16 @@ def open_regular(path: Path) -> io.BufferedReader:
     """
     if isinstance(path, RemotePath):
         return io.BufferedReader(path.ranges())
+    return os.fdopen(regular_descriptor(path), "rb")
+
+
+def regular_descriptor(path: Path) -> int:
+    """Open a local file as `open_regular` does and return its descriptor."""
     if stat.S_ISREG(os.stat(path).st_mode):
         # Something else may have taken the name since.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return os.fdopen(descriptor, "rb")
+            return descriptor
         os.close(descriptor)
     raise DecodeError(f"{path}: is not a regular file", code="unreadable")
 

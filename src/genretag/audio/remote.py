@@ -35,6 +35,7 @@ PAUSE = 0.5  # seconds before the second try, twice as long before each further 
 # What file systems of fsspec call that which changes with the content, the best first.
 _VERSIONS = ("etag", "generation", "md5", "content-md5", "mtime", "lastmodified", "last-modified", "updated",
              "last_modified", "modified")  # fmt: skip
+_SEEN = "seen"  # begins the version of a file of which the storage reports none
 # These remember every folder they listed, unless they are told not to.
 _LISTING = frozenset({"s3", "s3a", "gs", "gcs", "http", "https", "abfs", "az"})
 
@@ -90,6 +91,19 @@ class RemotePath(_NativePath):
         """The file, open for reading. Raises OSError."""
         return RangeReader(self._url, self.state())
 
+    def is_replaced(self) -> bool | None:
+        """Ask the storage whether it now has another version than the one of `state`.
+
+        Blocks that were fetched as those of a replaced version are dropped: a range that is asked for comes
+        from whatever version there is. None if the storage does not report versions. Raises OSError.
+        """
+        before, now = self.state(), RemotePath(self._url).state()
+        if before.size == now.size and not before.is_comparable(now):
+            return None
+        if before != now:
+            _KEPT.drop(self._url, before.version)
+        return before != now
+
     def listing(self) -> Iterator[RemotePath]:
         """What lies in this folder, in name order; of a file the file itself. Raises OSError."""
         if self._state is None:
@@ -127,7 +141,12 @@ class RemoteState:
         if info.get("size") is None:
             raise OSError(0, "the server does not say how long it is, so no part of it can be asked for")
         # A server that says nothing of versions may have another file at every look.
-        return cls(int(info["size"]), version or f"seen {time.time_ns()}")
+        return cls(int(info["size"]), version or f"{_SEEN} {time.time_ns()}")
+
+    def is_comparable(self, other: RemoteState) -> bool:
+        """Return whether both have a version of the same kind; a listing may report another than a query."""
+        kind = self.version.partition(" ")[0]
+        return kind == other.version.partition(" ")[0] != _SEEN
 
 
 class RangeReader(io.RawIOBase):
@@ -208,6 +227,11 @@ class _Kept:
             if key in self._blocks:
                 self._blocks.move_to_end(key)
             return self._blocks.get(key)
+
+    def drop(self, url: str, version: str) -> None:
+        with self._lock:
+            for key in [key for key in self._blocks if key[:2] == (url, version)]:
+                del self._blocks[key]
 
     def put(self, blocks: Mapping[tuple[str, str, int], bytes]) -> None:
         with self._lock:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -14,11 +13,14 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from genretag.audio.remote import RangeReader
+from genretag.audio.audiofile import ByteSource, open_bytes
+from genretag.audio.downmix import Downmix
+from genretag.errors import DecodeError
 
 Samples = NDArray[np.float32]
 
 BLOCK = 8192  # samples of one block; a codec's own frames are smaller than what is worth a round of Python
+READ_BYTES = 1 << 15  # of one read; more would be wasted after a seek
 RATES = (1000, 3_000_000)  # Hz; decoded DSD512 is 2.8 MHz, and a damaged header claims anything
 PREROLL = 0.3  # seconds; so long after a seek Opus still differs from a decode in one go (MP3: 0.1 to 0.25)
 LATE_SEEKS = (3.0, 30.0)  # how far before the wanted place to aim where the first aim was too late
@@ -54,10 +56,15 @@ class SourceError(Exception):
 
 
 class Source(Protocol):
-    """One open sound file: `rate` in Hz, `claimed` length in samples (None: unknown), which may be wrong."""
+    """One open sound file: `rate` in Hz, `claimed` length in samples (None: unknown), which may be wrong.
+
+    `channels` is the number of them at the start, `mix` makes one of them.
+    """
 
     rate: int
     claimed: int | None
+    channels: int
+    mix: Downmix
 
     def blocks(self, start: int = 0) -> Iterator[tuple[int, Samples]]:
         """Consecutive blocks as (position of the first sample, mono samples), up to the end of the file.
@@ -73,10 +80,14 @@ class Source(Protocol):
 class AvSource:
     """A file through PyAV (ffmpeg). Positions count from the first sample of a decode from the start."""
 
-    def __init__(self, sound: Path | RangeReader) -> None:
-        self._sound = sound
-        self._open()
+    _container: Any = None
+
+    def __init__(self, sound: Path | ByteSource) -> None:
+        self.mix = Downmix()
+        self._sound = _opened(sound)
+        self._opened_here = isinstance(sound, Path)
         try:
+            self._open()
             self._fresh: Iterator[Any] | None = self._frames()
             first = next(self._fresh, None)
             if first is None:
@@ -84,6 +95,7 @@ class AvSource:
             self._start = self._landed
             self._reckons = self._container.format.name == "mp3"
             self.rate: int = first.sample_rate
+            self.channels: int = first.layout.nb_channels
             self._origin: int = first.pts or 0
             self._time_base = first.time_base
             self._fresh = itertools.chain([first], self._fresh)
@@ -96,27 +108,27 @@ class AvSource:
         if start > 0:
             return self._blocks_from(start)
         if self._fresh is None:
-            self.close()
+            self._container.close()
             self._open()
         frames, self._fresh = self._fresh or self._frames(), None
-        return _blocks(0, frames, self.rate)
+        return _blocks(0, frames, self.rate, self.mix)
 
     def close(self) -> None:
-        self._container.close()
+        if self._container is not None:
+            self._container.close()
+        if self._opened_here:
+            self._sound.close()
 
     def _open(self) -> None:
-        # "file:" and the whitelist keep names and playlists from being taken for addresses; what is not read
-        # from a file has nothing to fetch from one either.
-        where: str | RangeReader
-        if isinstance(self._sound, RangeReader):
-            where, allowed = self._sound, "none"
-            self._sound.seek(0)
-        else:
-            where, allowed = f"file:{os.path.abspath(self._sound)}", "file"
         try:
-            # What is wrong with a file comes as any of many exceptions (a text file: PermissionError).
+            self._sound.seek(0)
+            # The whitelist keeps playlists from opening anything. What is wrong with a file comes as any of
+            # many exceptions (a text file: PermissionError).
             self._container = av.open(
-                where, metadata_errors="replace", options={"protocol_whitelist": allowed}
+                self._sound,
+                metadata_errors="replace",
+                options={"protocol_whitelist": "none"},
+                buffer_size=READ_BYTES,
             )
         except MemoryError:
             raise
@@ -124,7 +136,6 @@ class AvSource:
             raise SourceError(str(error), recognised=False) from None
         stream = self._container.streams.best("audio")
         if stream is None or stream.codec_context is None:
-            self._container.close()
             raise SourceError("no sound in it", recognised=False)
         self._stream = stream
         self._landed: _Packet | None = None
@@ -174,7 +185,7 @@ class AvSource:
                 return
             position = round(float((first.pts - self._origin) * self._time_base) * self.rate)
             if position <= start:
-                yield from _blocks(position, itertools.chain([first], frames), self.rate)
+                yield from _blocks(position, itertools.chain([first], frames), self.rate, self.mix)
                 return
 
     def _sought(self, ticks: int) -> tuple[Iterator[Any], Any]:
@@ -192,7 +203,7 @@ class AvSource:
                 return frames, first
             # What was read from a wrong place would lead all later searches astray.
             self._reckons = False
-            self.close()
+            self._container.close()
             self._open()
         return self._landing(ticks)
 
@@ -222,17 +233,22 @@ class AvSource:
 class SoundfileSource:
     """A file through libsndfile: what ffmpeg cannot open."""
 
-    def __init__(self, sound: Path | RangeReader) -> None:
+    def __init__(self, sound: Path | ByteSource) -> None:
         import soundfile  # rarely needed, and its library is slow to load
 
+        self.mix = Downmix()
+        self._sound = _opened(sound)
+        self._opened_here = isinstance(sound, Path)
         try:
-            # Bytes, because a name need not be valid in any encoding.
-            where = sound if isinstance(sound, RangeReader) else os.fsencode(sound)
-            self._file = soundfile.SoundFile(where)
+            self._sound.seek(0)
+            self._file = soundfile.SoundFile(self._sound)
         except (soundfile.SoundFileError, OSError, ValueError, TypeError) as error:
+            if self._opened_here:
+                self._sound.close()
             raise SourceError(str(error), recognised=False) from None
         self._broken = soundfile.SoundFileError
         self.rate: int = self._file.samplerate
+        self.channels: int = self._file.channels
         self.claimed: int | None = self._file.frames
         if not RATES[0] <= self.rate <= RATES[1]:
             self.close()
@@ -242,11 +258,26 @@ class SoundfileSource:
         with contextlib.suppress(self._broken):
             self._file.seek(start)
             while len(block := self._file.read(BLOCK, dtype="float32", always_2d=True)):
-                yield start, _finite(block.mean(axis=1, dtype=np.float32))
+                self.mix.measure(block.T)
+                channel = self.mix.channel(self.channels)
+                mono = block.mean(axis=1, dtype=np.float32) if channel is None else block[:, channel]
+                yield start, _finite(mono)
                 start += len(block)
 
     def close(self) -> None:
         self._file.close()
+        if self._opened_here:
+            self._sound.close()
+
+
+def _opened(sound: Path | ByteSource) -> ByteSource:
+    """Open a file that is named by its path; SourceError if it cannot be opened."""
+    if not isinstance(sound, Path):
+        return sound
+    try:
+        return open_bytes(sound)
+    except (OSError, ValueError, DecodeError) as error:
+        raise SourceError(str(error), recognised=False) from None
 
 
 def _usable(frame: Any) -> bool:
@@ -254,9 +285,9 @@ def _usable(frame: Any) -> bool:
     return RATES[0] <= rate <= RATES[1] and frame.samples > 0 and frame.layout.nb_channels > 0
 
 
-def _blocks(position: int, frames: Iterator[Any], rate: int) -> Iterator[tuple[int, Samples]]:
+def _blocks(position: int, frames: Iterator[Any], rate: int, mix: Downmix) -> Iterator[tuple[int, Samples]]:
     """Frames of any format as mono blocks of about BLOCK samples at `rate`."""
-    for samples in _steady(_joined(frames), rate):
+    for samples in _steady(_joined(frames), rate, mix):
         if len(samples):
             yield position, _finite(samples)
             position += len(samples)
@@ -279,7 +310,7 @@ def _joined(frames: Iterator[Any]) -> Iterator[Any]:
         yield fifo.read()
 
 
-def _steady(frames: Iterator[Any], rate: int) -> Iterator[Samples]:
+def _steady(frames: Iterator[Any], rate: int, mix: Downmix) -> Iterator[Samples]:
     """Mono samples at `rate`, also where the rate changes in mid-file (joined files, radio recordings)."""
     resampler, foreign = None, rate
     for frame in frames:
@@ -288,14 +319,14 @@ def _steady(frames: Iterator[Any], rate: int) -> Iterator[Samples]:
                 yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
             foreign = frame.sample_rate
             resampler = soxr.ResampleStream(foreign, rate, 1, dtype="float32") if foreign != rate else None
-        samples = _mono(frame)
+        samples = _mono(frame, mix)
         yield samples if resampler is None else resampler.resample_chunk(samples)
     if resampler is not None:
         yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
-def _mono(frame: Any) -> Samples:
-    """Mean of the channels of one frame, as float32 with full scale 1."""
+def _mono(frame: Any, mix: Downmix) -> Samples:
+    """Return the mono mix of one frame, as float32 with full scale 1."""
     name: str = frame.format.name
     dtype, silence, full_scale = SAMPLE_FORMATS[name.removesuffix("p")]
     channels, count = frame.layout.nb_channels, frame.samples
@@ -305,11 +336,14 @@ def _mono(frame: Any) -> Samples:
     else:
         packed = np.frombuffer(planes[0], dtype, count * channels)
         parts = [packed[channel::channels] for channel in range(channels)]
+    mix.measure(parts, full_scale)
+    if (channel := mix.channel(channels)) is not None:
+        parts = [parts[channel]]
     # Adding channel by channel is three times as fast as a mean along the short axis.
     mono = parts[0].astype(np.float32)
     for part in parts[1:]:
         mono += part
-    mono *= np.float32(1.0 / (channels * full_scale))
+    mono *= np.float32(1.0 / (len(parts) * full_scale))
     return mono - np.float32(silence / full_scale) if silence else mono
 
 

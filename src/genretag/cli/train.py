@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -15,7 +16,10 @@ from genretag.cli.progress import TrainingProgress
 from genretag.errors import UsageError
 
 if TYPE_CHECKING:
+    from genretag.errors import FileError
     from genretag.training.train import TrainResult
+
+_NAMED = 3  # clips that are named after a training that left some out
 
 
 def train(
@@ -168,7 +172,18 @@ def train(
     render(terminal(result.evaluation))
     if not quiet:
         _tell(result)
-    return 0
+    return _report_left_out(result.left_out)
+
+
+def _report_left_out(errors: Sequence[FileError]) -> int:
+    """Print how many clips were left out and the first of them; return the exit code."""
+    if not errors:
+        return 0
+    first = "; ".join(f"[{error.code}] {error.message}" for error in errors[:_NAMED])
+    more = "; ..." if len(errors) > _NAMED else ""
+    clips = "1 clip was" if len(errors) == 1 else f"{len(errors):,} clips were"
+    say(f"{clips} left out, all are listed in the report: {first}{more}")
+    return 1
 
 
 def _value(text: str) -> tuple[str, Any]:

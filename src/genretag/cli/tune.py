@@ -110,7 +110,8 @@ def tune(
         return 0
     _show(tuning.trials)
     render(terminal(tuning.measurement.evaluation))
-    for error in tuning.measurement.failures.values():
+    failures = {error.message: error for error in (*tuning.left_out, *tuning.measurement.failures.values())}
+    for error in failures.values():
         say(f"[{error.code}] {error.message}")
     if not quiet:
         file = shlex.quote(str(tuning.checkpoint))
@@ -119,7 +120,7 @@ def tune(
             f"{tuning.checkpoint.with_name('trials.csv')}"
         )
         say(f"checkpoint: {file}; use it with: genretag tag --dry-run --model {file} PATH")
-    return 1 if tuning.measurement.failures else 0
+    return 1 if failures else 0
 
 
 def _show(trials: tuple[Trial, ...]) -> None:

@@ -124,7 +124,7 @@ class _Gathering:
         self.rows: list[NDArray[np.float32]] = []
         self._hash = checkpoint.file_hash(path)
         self._store = store
-        self._coverage = str(coverage)
+        self._coverage = self.meta.features.cache_key(coverage)
         self._originals = Journal(store).originals()
 
     def track(self, found: Found) -> LibraryTrack:

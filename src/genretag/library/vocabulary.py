@@ -64,6 +64,7 @@ def survey(paths: Iterable[Path], store: Store, model: str) -> Vocabulary:
     """
     checkpoint_file = checkpoint.resolve(model)
     meta, digest = checkpoint.read_meta(checkpoint_file), checkpoint.file_hash(checkpoint_file)
+    coverage = meta.features.cache_key("fast")
     spellings: dict[str, Counter[str]] = defaultdict(Counter)
     counts: Counter[str] = Counter()
     decided: Counter[tuple[str, ...]] = Counter()
@@ -81,7 +82,7 @@ def survey(paths: Iterable[Path], store: Store, model: str) -> Vocabulary:
         for genre in genres:
             spellings[_same(genre)][genre] += 1
         counts.update({_same(genre) for genre in genres})
-        if known and (cached := store.cached_scores(known.audio_id, digest, "fast")):
+        if known and (cached := store.cached_scores(known.audio_id, digest, coverage)):
             decided[decide(cached.scores, meta.labels, meta.thresholds, DecisionRule()).genres] += 1
     names = [_name(same, files, spellings[same]) for same, files in counts.items()]
     names.sort(key=lambda name: (-name.files, name.text.casefold()))

@@ -313,7 +313,7 @@ COMPOSED: dict[str, Preset] = {
         name="two-level",
         summary="broad genres by a probe, and all that its base says beside them",
         network="two_level:TwoLevel",
-        features=replace(MUSICNN_FEATURES, level=_PROBE.features.level),
+        features=replace(MUSICNN_FEATURES, level=_PROBE.features.level, version=_PROBE.features.version),
         config={
             **_PROBE.config,
             "broad": 10,

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genretag import checkpoint as checkpoints
+from genretag.audio.audiofile import DecodedState
 from genretag.audio.features import FeatureSpec
 from genretag.audio.windows import Coverage
 from genretag.errors import FileError
@@ -74,7 +75,8 @@ class TrackScores:
 
     `scores` (labels,) are the track's. `windows` (windows, labels) and their `starts` in seconds only where
     they were asked for. `duration` in seconds of sound, `seconds` of work. A file that failed has an `error`
-    and no scores.
+    and no scores. `state` is that of the file when it was decoded, None if it could not be opened or its
+    worker was lost: compare it before anything is remembered of the file.
     """
 
     scores: NDArray[np.float32] | None
@@ -84,6 +86,7 @@ class TrackScores:
     n_windows: int
     seconds: float
     error: FileError | None
+    state: DecodedState | None = None
 
 
 def predict(
@@ -181,13 +184,12 @@ class Predictor:
 
     def _scores_of(self, heard: TrackRows) -> TrackScores:
         if heard.error is not None:
-            return TrackScores(None, None, None, heard.duration, 0, heard.seconds, heard.error)
+            return TrackScores(None, None, None, heard.duration, 0, heard.seconds, heard.error, heard.state)
         (scorer,) = self._scorers
-        scores, count = scorer.track(heard.rows), len(heard.rows)
+        scores, about = scorer.track(heard.rows), (heard.duration, len(heard.rows), heard.seconds)
         if not self.options.keep_windows:
-            return TrackScores(scores, None, None, heard.duration, count, heard.seconds, None)
-        windows = scorer.windows(heard.rows)
-        return TrackScores(scores, windows, heard.starts, heard.duration, count, heard.seconds, None)
+            return TrackScores(scores, None, None, *about, None, heard.state)
+        return TrackScores(scores, scorer.windows(heard.rows), heard.starts, *about, None, heard.state)
 
     def _make_scorer(self) -> Scorer:
         from genretag.predict.score import Scorer

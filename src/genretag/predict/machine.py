@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from genretag.audio.decode import one_line
+from genretag.audio.audiofile import DecodedState, one_line
 from genretag.audio.features import FeatureSpec
 from genretag.errors import FileError
 from genretag.predict.pool import Decoded, DecodePool, Ended, available_cores, settings_for
@@ -38,7 +38,7 @@ class TrackRows:
     """What a scorer makes of the windows of one file, in the order of their `starts` (seconds).
 
     `rows` (windows, ...) is empty where the file failed and has an `error`. `duration` in seconds of sound,
-    `seconds` of work.
+    `seconds` of work. `state` is that of the file when it was decoded, None if it could not be opened.
     """
 
     rows: NDArray[np.float32]
@@ -46,6 +46,7 @@ class TrackRows:
     duration: float | None
     seconds: float
     error: FileError | None
+    state: DecodedState | None = None
 
 
 class ScorerLike(Protocol):
@@ -81,6 +82,14 @@ class Track:
     scored: int = 0
     seconds: float = 0.0
     ended: Ended | None = None
+    retried: bool = False
+
+    def is_void(self, event: Decoded | Ended) -> bool:
+        """Return whether an event is of an attempt before the last; the first of a new one clears the old."""
+        if event.retried and not self.retried:
+            self.retried, self.scored = True, 0
+            self.parts.clear()
+        return event.retried != self.retried
 
     @property
     def done(self) -> bool:
@@ -172,8 +181,10 @@ class Engine:
                     self._chunks.put(event)
                     continue
                 with self._change:
-                    self._tracks[event.task].ended = event
-                    self._change.notify_all()
+                    track = self._tracks[event.task]
+                    if not track.is_void(event):
+                        track.ended = event
+                        self._change.notify_all()
 
     def _load(self) -> None:
         """Load the model while the workers already decode, then score in as many threads as are worth it."""
@@ -221,6 +232,8 @@ class Engine:
             track = self._tracks.get(chunk.task)
             if track is None or (track.ended is not None and track.ended.error is not None):
                 return  # the file failed after this chunk
+            if track.is_void(chunk):
+                return
             track.parts.append((chunk.first, chunk.starts, rows))
             track.scored += len(rows)
             track.seconds += seconds
@@ -235,11 +248,11 @@ def _assemble(track: Track) -> TrackRows:
     seconds = ended.seconds + track.seconds
     nothing, never = np.zeros(0, np.float32), np.zeros(0)
     if ended.error is not None:
-        return TrackRows(nothing, never, None, seconds, ended.error)
+        return TrackRows(nothing, never, None, seconds, ended.error, ended.state)
     parts = sorted(track.parts, key=lambda part: part[0])
     rows = np.concatenate([rows for _, _, rows in parts])  # (windows, ...)
     if not np.isfinite(rows).all():
         error = FileError("bad-scores", f"{one_line(track.path)}: what is computed from it is not numbers")
-        return TrackRows(nothing, never, ended.duration, seconds, error)
+        return TrackRows(nothing, never, ended.duration, seconds, error, ended.state)
     starts = np.concatenate([starts for _, starts, _ in parts])
-    return TrackRows(rows, starts, ended.duration, seconds, None)
+    return TrackRows(rows, starts, ended.duration, seconds, None, ended.state)

@@ -24,18 +24,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genretag.audio.decode import one_line
+from genretag.audio.audiofile import DecodedState, one_line
 from genretag.audio.features import FeatureSpec
 from genretag.audio.windows import Coverage
 from genretag.errors import EngineError, FileError
 from genretag.predict import worker
 from genretag.predict.worker import Change, WorkerSettings
+from genretag.tempdir import use_own_directory
 
 AHEAD = 2  # files a worker holds: the one it decodes and the next, so that it never waits for a message
 SLOTS = 3  # chunks of a worker in shared memory: one being filled, one waiting, one being scored
 CHUNK_WINDOWS = 8
 CHUNK_BYTES = 2 << 20  # long windows come in smaller chunks
 START_SECONDS = 60.0  # in which a worker must report; a cold disk takes long over the first imports
+# More for a worker that computes features, which may compile code first: 20 s on a free core, minutes on a
+# slow machine where every core does so. A worker that hangs there is noticed so much later.
+WARM_UP_SECONDS = 600.0
 STARTS = 3  # workers lost before they report, one after the other, that mean that none can run here
 LOOK_SECONDS = 0.5
 PATIENCE = 10  # timeouts that a file may take that always makes a little progress
@@ -46,6 +50,7 @@ class Decoded:
     """Windows of a file from the window numbered `first`; `starts` in seconds.
 
     `waves` (windows, width) lies in shared memory and holds until the chunk is released; see WorkerSettings.
+    `retried`: of the second attempt; the chunks of the first one are void.
     """
 
     task: int
@@ -54,17 +59,23 @@ class Decoded:
     waves: NDArray[np.float32]
     slot: int
     owner: _Process
+    retried: bool = False
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A file is through: `error` is None and `n_windows` came, or it failed and what came is void."""
+    """A file is through: `error` is None and `n_windows` came, or it failed and what came is void.
+
+    `state` is that of the file when it was opened, None if it was not. `retried` as in Decoded.
+    """
 
     task: int
     seconds: float
     duration: float | None
     n_windows: int
     error: FileError | None
+    state: DecodedState | None = None
+    retried: bool = False
 
 
 @dataclass
@@ -73,6 +84,7 @@ class _Task:
     path: Path
     started: float | None = None
     losses: int = 0
+    retried: bool = False
 
 
 def settings_for(
@@ -99,6 +111,7 @@ class DecodePool:
     def __init__(self, size: int, settings: WorkerSettings) -> None:
         self._size, self._settings = size, settings
         self._waiting: deque[_Task] = deque()
+        self._retries: deque[_Task] = deque()
         self._workers: list[_Process] = []
         self._lost_starts = 0
         self._wake, self._waker = multiprocessing.Pipe(duplex=False)
@@ -133,8 +146,9 @@ class DecodePool:
                     self._woken = False
             else:
                 events += self._read(pipes[pipe])
+        start_seconds = START_SECONDS + (WARM_UP_SECONDS if self._settings.warms_up else 0.0)
         for process in list(self._workers):
-            if process.stalled() > (self._settings.timeout if process.ready else START_SECONDS):
+            if process.stalled() > (self._settings.timeout if process.ready else start_seconds):
                 events += self._lose(process, "timeout")
         return events
 
@@ -152,16 +166,26 @@ class DecodePool:
         self._waker.close()
 
     def _assign(self) -> None:
-        """Hand waiting files to the workers with the fewest, starting another worker while all have one."""
+        """Hand waiting files to the workers with the fewest, starting another worker while all have one.
+
+        A file whose worker died is tried again while no other is decoded: a neighbour may have used up the
+        memory or crashed the worker.
+        """
+        if self._retries:
+            if not any(process.tasks for process in self._workers):
+                if not self._workers:
+                    self._workers.append(_Process(self._settings))
+                self._workers[0].decode(self._retries.popleft())
+            return
+        if any(task.retried for process in self._workers for task in process.tasks):
+            return
         while self._waiting:
             if len(self._workers) < self._size and all(process.tasks for process in self._workers):
                 self._workers.append(_Process(self._settings))
             process = min(self._workers, key=lambda process: len(process.tasks))
             if len(process.tasks) >= AHEAD:
                 return
-            task = self._waiting.popleft()
-            process.tasks.append(task)
-            process.send(worker.Decode(task.number, task.path))
+            process.decode(self._waiting.popleft())
 
     def _read(self, process: _Process) -> list[Decoded | Ended]:
         events: list[Decoded | Ended] = []
@@ -181,17 +205,21 @@ class DecodePool:
             case worker.Started():
                 process.tasks[0].started = time.monotonic()
             case worker.Filled(task, slot, first, starts):
-                return Decoded(task, first, starts, process.ring[slot, : len(starts)], slot, process)
-            case worker.Finished(task, seconds, duration, n_windows):
-                process.tasks.popleft()
-                return Ended(task, seconds, duration, n_windows, None)
-            case worker.Failed(task, seconds, code, text):
-                process.tasks.popleft()
-                return Ended(task, seconds, None, 0, FileError(code, text))
+                waves, retried = process.ring[slot, : len(starts)], process.tasks[0].retried
+                return Decoded(task, first, starts, waves, slot, process, retried)
+            case worker.Finished(task, seconds, duration, n_windows, state):
+                retried = process.tasks.popleft().retried
+                return Ended(task, seconds, duration, n_windows, None, state, retried)
+            case worker.Failed(task, seconds, code, text, state):
+                retried = process.tasks.popleft().retried
+                return Ended(task, seconds, None, 0, FileError(code, text), state, retried)
         return None
 
     def _lose(self, process: _Process, code: str) -> list[Decoded | Ended]:
-        """Bury a worker: the file it was at has failed, the one behind it goes to another."""
+        """Remove a worker: its current file is tried once more if it died; the next goes to another worker.
+
+        A file that stopped making progress, or whose second worker died too, has failed.
+        """
         process.end()
         self._workers.remove(process)
         if not process.ready:
@@ -201,23 +229,32 @@ class DecodePool:
         ended: list[Decoded | Ended] = []
         for task in reversed(process.tasks):
             task.losses += process.ready
-            if task.started is None and task.losses < STARTS:
+            if not process.ready and task.retried:
+                self._retries.appendleft(task)
+            elif not process.ready or (task.started is None and not task.retried and task.losses < STARTS):
                 self._waiting.appendleft(task)
-                continue
-            seconds = 0.0 if task.started is None else time.monotonic() - task.started
-            if code == "timeout":
-                reason = f"given up, decoding stood still for {self._settings.timeout:g} s"
+            elif task.retried or (task.started is not None and code == "timeout"):
+                ended.append(self._failed(task, process, code))
             else:
-                reason = f"its decode worker was lost ({process.ending()})"
-            error = FileError(code, f"{one_line(task.path)}: {reason}")
-            ended.append(Ended(task.number, seconds, None, 0, error))
+                task.started, task.retried = None, True
+                self._retries.append(task)
         return ended
+
+    def _failed(self, task: _Task, process: _Process, code: str) -> Ended:
+        seconds = 0.0 if task.started is None else time.monotonic() - task.started
+        if code == "timeout":
+            reason = f"given up, decoding stood still for {self._settings.timeout:g} s"
+        else:
+            reason = f"its decode worker died twice ({process.ending()}), the second time with no other file"
+        error = FileError(code, f"{one_line(task.path)}: {reason}")
+        return Ended(task.number, seconds, None, 0, error, None, task.retried)
 
 
 class _Process:
     """One worker as its parent sees it."""
 
     def __init__(self, settings: WorkerSettings) -> None:
+        use_own_directory()
         methods = multiprocessing.get_all_start_methods()
         context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
         if context.get_start_method() == "forkserver":
@@ -237,6 +274,10 @@ class _Process:
         with _starting():
             self._process.start()
         other_end.close()
+
+    def decode(self, task: _Task) -> None:
+        self.tasks.append(task)
+        self.send(worker.Decode(task.number, task.path))
 
     def send(self, message: object) -> None:
         # A worker that is gone is noticed at the next reading of its pipe.

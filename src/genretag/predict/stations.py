@@ -20,7 +20,7 @@ from typing import Any
 
 from genretag import __version__
 from genretag import checkpoint as checkpoints
-from genretag.audio.decode import one_line
+from genretag.audio.audiofile import one_line
 from genretag.checkpoint import Checkpoint
 from genretag.errors import EngineError, FileError
 from genretag.predict.connection import connect, first_line

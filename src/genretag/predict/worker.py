@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genretag.audio.decode import Chunk, decode, one_line
+from genretag.audio.audiofile import AudioFile, DecodedState, one_line
+from genretag.audio.decode import Chunk, decode
 from genretag.audio.features import FeatureSpec
 from genretag.audio.windows import Coverage
 from genretag.errors import DecodeError
@@ -66,6 +67,11 @@ class WorkerSettings:
     def width(self) -> int:
         """Numbers that are handed over for a window: its samples or, of WORKER_KINDS, its features."""
         return math.prod(self.spec.shape) if self.spec.kind in WORKER_KINDS else self.spec.window_samples
+
+    @property
+    def warms_up(self) -> bool:
+        """Whether a worker computes something once before it reports, see `_Worker.warm_up`."""
+        return self.change is not None or self.spec.kind in WORKER_KINDS
 
     @property
     def ring_floats(self) -> int:
@@ -117,6 +123,7 @@ class Finished:
     seconds: float
     duration: float
     n_windows: int
+    state: DecodedState | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +134,7 @@ class Failed:
     seconds: float
     code: str
     message: str
+    state: DecodedState | None = None
 
 
 def main(pipe: Connection, memory: Any, beat: Any, settings: WorkerSettings) -> None:
@@ -137,8 +145,11 @@ def main(pipe: Connection, memory: Any, beat: Any, settings: WorkerSettings) -> 
     for stream in range(3):
         os.dup2(nowhere, stream)
     keep_freed_memory(KEPT_BYTES)
+    one = _Worker(pipe, settings.ring_of(memory), beat, settings)
+    if settings.warms_up:
+        one.warm_up()
     limit_memory(settings.memory)
-    _Worker(pipe, settings.ring_of(memory), beat, settings).serve()
+    one.serve()
 
 
 class _Worker:
@@ -150,6 +161,17 @@ class _Worker:
         self.free = set(range(settings.slots))
         self.checked = self.looked = time.monotonic()
         self.waited = self.worked = self.heard = 0.0
+        self.audio: AudioFile | None = None
+
+    def warm_up(self) -> None:
+        """Compute the features of a window of noise, so that no file pays for imports and compilation.
+
+        librosa compiles code with numba at its first use, for 20 s or minutes, if the result cannot be kept.
+        """
+        noise = np.random.default_rng(0).uniform(-0.1, 0.1, (1, self.settings.spec.window_samples))
+        # What goes wrong here goes wrong with every file, and is then reported with its name.
+        with contextlib.suppress(Exception):
+            self._prepared(noise.astype(np.float32))
 
     def serve(self) -> None:
         self._send(Ready())
@@ -164,6 +186,7 @@ class _Worker:
         self._send(Started(task.task))
         self._progress()
         self.waited = self.worked = self.heard = 0.0
+        self.audio = None
         started = time.monotonic()
         try:
             heard = decode(
@@ -173,6 +196,7 @@ class _Worker:
                 lambda chunk: self._hand_over(task, chunk),
                 chunk_windows=settings.chunk_windows,
                 progress=lambda seconds: self._hear(task, seconds),
+                opened=self._opened,
             )
             result: Finished | Failed = Finished(task.task, 0.0, heard.duration, heard.n_windows)
         except DecodeError as error:
@@ -180,7 +204,11 @@ class _Worker:
         except Exception as error:  # noqa: BLE001  no file, however odd, may take the others with it
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             result = Failed(task.task, 0.0, DecodeError.code, f"{one_line(task.path)}: {reason}")
-        self._send(replace(result, seconds=time.monotonic() - started - self.waited))
+        state = None if self.audio is None else self.audio.state
+        self._send(replace(result, seconds=time.monotonic() - started - self.waited, state=state))
+
+    def _opened(self, audio: AudioFile) -> None:
+        self.audio = audio
 
     def _hand_over(self, task: Decode, chunk: Chunk) -> None:
         windows = self._prepared(chunk.waves)

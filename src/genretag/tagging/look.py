@@ -6,7 +6,9 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from genretag.audio.audiofile import DecodedState, changed_error
 from genretag.audio.payload import identify
+from genretag.audio.remote import RemotePath
 from genretag.errors import DecodeError, FileError, TagError
 from genretag.store import FileKey, KnownFile, Store
 from genretag.tagging import tags
@@ -68,6 +70,9 @@ def finish(begun: Look, reading: Reading, store: Store) -> Look:
     if reading.known is None:
         return Look(begun.path, error=reading.error)
     assert begun.key is not None
+    if not _is_current(begun.path, begun.key):
+        # Remembered under this key it would be taken for the other file wherever that has gone.
+        return Look(begun.path, error=FileError.of(changed_error(begun.path)))
     known = replace(reading.known, error=reading.error) if reading.error else reading.known
     store.remember_file(begun.key, begun.path, known)
     return Look(begun.path, begun.key, known)
@@ -79,6 +84,8 @@ def read(path: Path) -> Reading:
         status = path.stat()
         audio_id = identify(path)
         state = tags.read(path)
+        if isinstance(path, RemotePath) and path.is_replaced():
+            return Reading(None, FileError.of(changed_error(path)))
     except DecodeError as error:
         return Reading(None, FileError.of(error))
     except OSError as error:
@@ -130,6 +137,16 @@ def only_ctime_differs(path: Path, key: FileKey) -> bool:
     return now != key and now.same_content(key)
 
 
+def error_of(look: Look, decoded: DecodedState | None, error: FileError | None) -> FileError | None:
+    """Return the error of an analysis: `changed` if it was not of the file that was looked at."""
+    key, known = look.key, look.known
+    if decoded is None or key is None or known is None:
+        return error
+    if decoded.is_of(key.size, key.mtime_ns, known.audio_id, failed=error is not None):
+        return error
+    return FileError.of(changed_error(look.path))
+
+
 def state_of(key: FileKey | None, known: KnownFile) -> str:
     """What failed: a recording in a file of this size and age. Another file may hold it undamaged."""
     assert key is not None
@@ -140,6 +157,14 @@ def audio_failure(store: Store, key: FileKey | None, known: KnownFile) -> FileEr
     """Return the remembered reason why this version cannot analyse a file in this state, if there is one."""
     failure = store.cached_failure(state_of(key, known))
     return failure if failure is not None and failure.code in AUDIO_FAILURES else None
+
+
+def _is_current(path: Path, key: FileKey) -> bool:
+    """Return whether a file that has just been read is still the one with this key."""
+    try:
+        return FileKey.of(path.stat()) == key
+    except OSError:
+        return False
 
 
 def _state(status: os.stat_result) -> tuple[int, int]:

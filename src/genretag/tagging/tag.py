@@ -28,6 +28,7 @@ from genretag.tagging.look import (
     LASTING_FAILURES,
     Look,
     audio_failure,
+    error_of,
     look_again,
     only_ctime_differs,
     state_of,
@@ -93,6 +94,7 @@ class Tagging:
         self.model_path = predictor.checkpoint if predictor else checkpoint.resolve(options.model)
         self.meta = checkpoint.read_meta(self.model_path)
         self.model_hash = checkpoint.file_hash(self.model_path)
+        self.coverage_key = self.meta.features.cache_key(options.engine.coverage)
         self.writer = GenreWriter(store, "tag", self.meta.name, options.writing, places)
         self.albums: Albums | None = None
         self._new_failures: set[str] = set()
@@ -136,8 +138,7 @@ class Tagging:
         if known.error and known.error.code == "too-large":  # made to hold up whoever opens it
             return Job(replace(candidate, error=known.error), None)
         if self.options.use_cache:
-            coverage = str(self.options.engine.coverage)
-            if cached := self.store.cached_scores(known.audio_id, self.model_hash, coverage):
+            if cached := self.store.cached_scores(known.audio_id, self.model_hash, self.coverage_key):
                 return Job(replace(candidate, cached=cached), None)
             if failure := audio_failure(self.store, candidate.key, known):
                 return Job(replace(candidate, error=_again(failure, candidate.path)), None)
@@ -167,7 +168,10 @@ class Tagging:
             base = replace(base, previous=known.genres, audio=known.audio_id)
         if track is not None:
             base = replace(base, seconds=track.seconds)
-            error = track.error and arriving(candidate.path, track.error)
+            error = error_of(candidate, track.state, track.error)
+            if error is not None and error.code == "changed":
+                self.store.forget_file(candidate.path)
+            error = error and arriving(candidate.path, error)
         if error or known is None:
             return Track(_Heard(candidate, replace(base, error=error)), candidate.path)
         if candidate.kept:
@@ -183,10 +187,12 @@ class Tagging:
         Genres that genretag wrote do not decide an album; the scores they came from do, as in the run that
         wrote them. Otherwise a second run could tag a track about which the first one was unsure.
         """
-        if self.albums is not None and known.genres == self._last_written(path, known):
-            coverage = str(self.options.engine.coverage)
-            if cached := self.store.cached_scores(known.audio_id, self.model_hash, coverage):
-                return Track(heard, path, cached.scores, cached.duration)
+        if (
+            self.albums is not None
+            and known.genres == self._last_written(path, known)
+            and (cached := self.store.cached_scores(known.audio_id, self.model_hash, self.coverage_key))
+        ):
+            return Track(heard, path, cached.scores, cached.duration)
         return Track(heard, path, kept=split_genres(known.genres, self.options.writing.separator))
 
     def _scores(
@@ -197,7 +203,7 @@ class Tagging:
         assert track is not None
         assert track.scores is not None
         fresh = CachedScores(track.scores, track.n_windows, track.duration)
-        self.store.remember_scores(known.audio_id, self.model_hash, str(self.options.engine.coverage), fresh)
+        self.store.remember_scores(known.audio_id, self.model_hash, self.coverage_key, fresh)
         return fresh
 
     def _decision(self, scores: NDArray[np.floating]) -> Decision:

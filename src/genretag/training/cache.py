@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from genretag import store
-from genretag.audio.decode import one_line
+from genretag.audio.audiofile import changed_error, one_line
 from genretag.audio.features import FeatureSpec
 from genretag.audio.payload import identify
 from genretag.audio.windows import Coverage
@@ -40,7 +40,7 @@ from genretag.training.windows import StoredWindows
 FOLDER = "features"
 DESCRIPTION = "front.json"
 # Part of every key: raise it when the same front gives other numbers than before.
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 LEFT_OVER_SECONDS = 3600.0  # a temporary file lives for moments; an older one is of a run that was killed
 
 
@@ -147,7 +147,10 @@ class FeatureCache:
                 for name, result in self._compute(missing, options):
                     found[name] = result
                     bar.update()
-        return tuple(answer if isinstance(answer, FileError) else found[answer] for answer in answers)
+        return tuple(
+            answer if isinstance(answer, FileError) else _for_copy(found[answer], wanted[answer], path)
+            for answer, path in zip(answers, recordings, strict=True)
+        )
 
     def _compute(
         self, missing: dict[str, Path], options: EngineOptions
@@ -170,6 +173,9 @@ class FeatureCache:
                     yield name, track.error
                     continue
                 if track is not None:
+                    if track.state is None or track.state.audio_id != name:
+                        yield name, FileError.of(changed_error(missing[name]))
+                        continue
                     with self._reporting_trouble():
                         self._write(name, track.rows)
                 stored = self._stored(name)
@@ -223,6 +229,13 @@ class FeatureCache:
                 f"{self.folder}: features cannot be kept there ({error.strerror}); free some space or set "
                 "GENRETAG_HOME to a folder that has some"
             ) from error
+
+
+def _for_copy(result: StoredWindows | FileError, decoded: Path, path: Path) -> StoredWindows | FileError:
+    """Return the result of a recording for one of its files; an error then names this file."""
+    if isinstance(result, StoredWindows) or decoded == path:
+        return result
+    return FileError(result.code, result.message.replace(one_line(decoded), one_line(path), 1))
 
 
 def _identity(path: Path) -> str | FileError:

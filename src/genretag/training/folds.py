@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from genretag.errors import FileError
 from genretag.training.metrics import Evaluation, Scores, evaluate_scores
 from genretag.training.report import write_report
 from genretag.training.state import write_durably
@@ -69,7 +70,9 @@ def pooled(evaluations: Sequence[Evaluation]) -> Evaluation:
     )
 
 
-def write_folds(folder: Path, evaluations: Sequence[Evaluation]) -> Evaluation:
+def write_folds(
+    folder: Path, evaluations: Sequence[Evaluation], left_out: Sequence[FileError] = ()
+) -> Evaluation:
     """Write folds.csv, one row a fold, and the report of all folds; gives what is reported."""
     text = io.StringIO(newline="")
     rows = csv.writer(text, lineterminator="\n")
@@ -79,5 +82,5 @@ def write_folds(folder: Path, evaluations: Sequence[Evaluation]) -> Evaluation:
         rows.writerow([number, one.track.n, *("" if v is None else f"{v:.6g}" for v in values)])
     write_durably(folder / FILE, text.getvalue().encode(), "the table of folds")
     evaluation = pooled(evaluations)
-    write_report(evaluation, folder)
+    write_report(evaluation, folder, left_out=left_out)
     return evaluation

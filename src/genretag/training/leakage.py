@@ -92,7 +92,8 @@ def study(
     for number, kind in enumerate(kinds, start=1):
         told.news(f"split {number} of {len(kinds)}: {kind}")
         one = replace(options, split=kind, fractions=_of(kind, fractions), out=options.folder / kind)
-        checkpoint = _trained(one, told)
+        checkpoint, left_out = _trained(one, told)
+        failures.update({error.message: error for error in left_out})
         measurement = evaluate_run(checkpoint, dataset, part, one, engine)
         evaluations.append(measurement.evaluation)
         failures.update(measurement.failures)
@@ -139,16 +140,17 @@ def _claim(options: TrainOptions, part: Part, fractions: Fractions) -> None:
     require_same(before, settings, options.folder)
 
 
-def _trained(options: TrainOptions, watcher: Watcher) -> Path:
+def _trained(options: TrainOptions, watcher: Watcher) -> tuple[Path, tuple[FileError, ...]]:
+    """Return the checkpoint of a split and the clips that its training left out."""
     folder = options.folder
     if (folder / REPORT).exists():
         watcher.news(f"already trained: {folder}")
-        return folder / CHECKPOINT
+        return folder / CHECKPOINT, ()
     begun = (folder / STATE).exists()
     result = train(replace(options, resume=begun), watcher)
     if result is None or result.checkpoint is None:
         raise TrainingError(f"{folder}: a study is made by one process; start it without torchrun")
-    return result.checkpoint
+    return result.checkpoint, result.left_out
 
 
 def _rows(

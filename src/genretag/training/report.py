@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from genretag.errors import TrainingError
+from genretag.errors import FileError, TrainingError
 from genretag.training import tables
 from genretag.training.compare import Comparison
 from genretag.training.metrics import ClassScores, Evaluation, Scores
@@ -86,11 +86,18 @@ def comparison_terminal(comparison: Comparison, said: Sequence[str] = ()) -> Ren
     )
 
 
-def write_report(evaluation: Evaluation, directory: Path, *, history: Path | None = None) -> Path:
+def write_report(
+    evaluation: Evaluation,
+    directory: Path,
+    *,
+    history: Path | None = None,
+    left_out: Sequence[FileError] = (),
+) -> Path:
     """Write report.md with its figures, evaluation.json, labels.csv and tracks.csv; gives report.md's path.
 
-    `history`: the history.csv of the training run, for its learning curve. Files of these names are replaced,
-    all of them or none. Raises TrainingError where the folder cannot be written or `history` not be read.
+    `history`: the history.csv of the training run, for its learning curve. `left_out`: the clips that the
+    training could not use. Files of these names are replaced, all of them or none. Raises TrainingError where
+    the folder cannot be written or `history` not be read.
     """
     plots = evaluation_plots(evaluation, history)
     page = _page(
@@ -104,6 +111,7 @@ def write_report(evaluation: Evaluation, directory: Path, *, history: Path | Non
             tables.confusion_sentence(evaluation),
             tables.coverage_table(evaluation),
             tables.calibration_sentence(evaluation),
+            tables.left_out_table(left_out),
         ],
         plots,
     )

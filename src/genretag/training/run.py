@@ -18,7 +18,7 @@ from genretag import __version__
 from genretag import checkpoint as checkpoints
 from genretag.audio.features import table_features
 from genretag.checkpoint import CheckpointMeta
-from genretag.errors import TrainingError
+from genretag.errors import FileError, TrainingError
 from genretag.models.records import Fit
 from genretag.models.standardise import measure
 from genretag.training.batches import ahead
@@ -45,11 +45,12 @@ MEASURED_AT_ONCE = 256  # windows
 
 @dataclass(frozen=True)
 class RunResult:
-    """A finished training; `history` is None where scikit-learn fitted it."""
+    """A finished training; `history` is None if scikit-learn fitted it. `left_out`: unusable clips."""
 
     evaluation: Evaluation
     checkpoint: Path
     history: History | None
+    left_out: tuple[FileError, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,9 @@ def run(one: Run) -> RunResult | None:
     else:
         evaluation = _measured(network, meta, parts, world, options.measure)
     if options.report:
-        write_report(evaluation, one.folder, history=one.folder / HISTORY if history is not None else None)
-    return RunResult(evaluation, one.folder / CHECKPOINT, history)
+        there = one.folder / HISTORY if history is not None else None
+        write_report(evaluation, one.folder, history=there, left_out=parts.left_out)
+    return RunResult(evaluation, one.folder / CHECKPOINT, history, parts.left_out)
 
 
 def _train(

@@ -12,6 +12,7 @@ from typing import Literal
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from genretag.errors import FileError
 from genretag.training.bootstrap import Interval
 from genretag.training.calibration import at_coverage, coverage, held, reliability
 from genretag.training.compare import Comparison, Difference
@@ -161,6 +162,12 @@ def class_table(evaluation: Evaluation, most: int | None = None) -> Table:
     heads = {"f1": "F1", "roc_auc": "ROC-AUC", "pr_auc": "PR-AUC"}
     title = "Per label, in percent"
     return Table(title, ("label", "n", *(heads.get(score, score) for score in scores)), tuple(shown))
+
+
+def left_out_table(left_out: Sequence[FileError]) -> Table | None:
+    """Return the clips that could not be used, with the reason and the error code; None if there are none."""
+    rows = tuple((error.message, error.code) for error in left_out)
+    return Table("Clips left out", ("clip", "error"), rows) if rows else None
 
 
 def confusion_table(evaluation: Evaluation, letters: int | None = None) -> Table | None:

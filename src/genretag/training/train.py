@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from genretag.errors import TrainingError
+from genretag.errors import FileError, TrainingError
 from genretag.training.distributed import World, joined
 from genretag.training.folds import Folds, write_folds
 from genretag.training.history import History, Nobody, Watcher
@@ -25,13 +25,17 @@ FOLD, FINAL = "fold-{}", "final"
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a training left in `folder`; without `checkpoint` or `history` where there were only folds."""
+    """What a training left in `folder`; without `checkpoint` or `history` where there were only folds.
+
+    `left_out`: the clips that gave no windows, each once.
+    """
 
     evaluation: Evaluation
     folder: Path
     checkpoint: Path | None
     history: History | None
     folds: Folds | None
+    left_out: tuple[FileError, ...] = ()
 
 
 def train(options: TrainOptions, watcher: Watcher | None = None) -> TrainResult | None:
@@ -57,7 +61,8 @@ def _train_once(options: TrainOptions, plan: Blueprint, world: World, watcher: W
         done = run(Run(options, plan, data, 0, options.folder, world, watcher))
     if done is None:
         return None
-    return TrainResult(done.evaluation, options.folder, done.checkpoint, done.history, None)
+    left_out = _different(done.left_out)
+    return TrainResult(done.evaluation, options.folder, done.checkpoint, done.history, None, left_out)
 
 
 def _train_folds(
@@ -66,6 +71,7 @@ def _train_folds(
     """A training for each fold, then one more whose weights are kept where that is asked for."""
     data, cut = open_data(options, plan, world, watcher)
     evaluations = []
+    left_out: list[FileError] = []
     with _claimed(options.folder, world):
         for number in range(data.splits):
             watcher.news(f"fold {number + 1} of {data.splits}")
@@ -73,6 +79,7 @@ def _train_folds(
             done = run(Run(options, cut, data, number, folder, world, watcher))
             if done is not None:
                 evaluations.append(done.evaluation)
+                left_out += done.left_out
                 # The folds are there to be measured; their weights are nobody's model.
                 done.checkpoint.unlink()
         kept = None
@@ -80,11 +87,18 @@ def _train_folds(
             watcher.news("all folds are measured; now the training whose weights are kept")
             once = replace(options, folds=None, out=options.folder / FINAL)
             kept = _train_once(once, plan, world, watcher)
+            left_out += kept.left_out if kept is not None else ()
         if not world.leads:
             return None
-        evaluation = write_folds(options.folder, evaluations)
+        different = _different(left_out)
+        evaluation = write_folds(options.folder, evaluations, different)
     checkpoint = None if kept is None else kept.checkpoint
-    return TrainResult(evaluation, options.folder, checkpoint, None, Folds.of(evaluations))
+    return TrainResult(evaluation, options.folder, checkpoint, None, Folds.of(evaluations), different)
+
+
+def _different(errors: Iterable[FileError]) -> tuple[FileError, ...]:
+    """Return every error once: the folds and the altered copies of a clip report the same ones."""
+    return tuple({error.message: error for error in errors}.values())
 
 
 def _refuse_to_overwrite(options: TrainOptions) -> None:

@@ -18,7 +18,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from genretag import checkpoint as checkpoints
-from genretag.errors import ModelError, TrainingError
+from genretag.errors import FileError, ModelError, TrainingError
 from genretag.labels import Kind
 from genretag.models.records import Choice, LogRange, Preset, Range, Recipe
 from genretag.models.registry import preset
@@ -60,12 +60,16 @@ class Trial:
 
 @dataclass(frozen=True)
 class Tuning:
-    """A finished study; `measurement` is of the best trial's checkpoint, on a part that did not choose it."""
+    """A finished study; `measurement` is of the best trial's checkpoint, on a part that did not choose it.
+
+    `left_out`: the clips that gave no windows in the trials of this process.
+    """
 
     trials: tuple[Trial, ...]
     best: Trial
     checkpoint: Path
     measurement: Measurement
+    left_out: tuple[FileError, ...] = ()
 
 
 def tune(
@@ -110,6 +114,7 @@ class _Study:
             (self.folder / TRIALS).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise TrainingError(f"{self.folder}: cannot be written ({error.strerror})") from None
+        self.left_out: dict[str, FileError] = {}
         self.lock = FileLock(self.folder / LOCK, timeout=LOCK_SECONDS)
         with self.lock:
             self.study = self._open(storage, name)
@@ -152,7 +157,7 @@ class _Study:
         measurement = self._measure(checkpoint, engine)
         history = source / HISTORY
         write_report(measurement.evaluation, self.folder, history=history if history.is_file() else None)
-        return Tuning(done, best, checkpoint, measurement)
+        return Tuning(done, best, checkpoint, measurement, tuple(self.left_out.values()))
 
     def _open(self, storage: str | None, name: str | None) -> Any:
         pruner = self.optuna.pruners.HyperbandPruner(
@@ -242,6 +247,7 @@ class _Study:
             raise TrainingError(
                 "start tune without torchrun; several processes may share a study by --resume"
             )
+        self.left_out.update({error.message: error for error in result.left_out})
         meta = checkpoints.read_meta(result.checkpoint)
         name = _SCORES[meta.labels.kind]
         if name not in meta.scores:
