@@ -30,21 +30,21 @@ from genretag import checkpoint
 from genretag.audio.decode import decode_whole
 from genretag.audio.extract import Extractor
 from genretag.models.presets import PRESETS
-from genretag.models.registry import load_model
+from genretag.models.registry import for_inference, load_model
 
 NETWORKS = ("musicnn-msd", "musicnn-mtt", "vgg-msd", "vgg-mtt")
 
 
-def features(paths: Sequence[Path], out: Path) -> dict[str, Floats]:
+def features(paths: Sequence[Path], names: Sequence[str], out: Path) -> dict[str, Floats]:
     """Return means over the windows of the networks' scores and embeddings, (clips, columns) each."""
-    stored = out / "features.npz"
+    stored = out / f"features-{'-'.join(names)}.npz"
     if stored.is_file():
         return dict(np.load(stored))
     parts: dict[str, list[Floats]] = {}
     spec = replace(PRESETS["probe"].features, step_frames=PRESETS["musicnn"].features.step_frames)
     front = Extractor(spec).eval()
     networks: dict[str, Any] = {
-        name: load_model(checkpoint.load(checkpoint.resolve(name))).eval() for name in NETWORKS
+        name: for_inference(load_model(checkpoint.load(checkpoint.resolve(name)))) for name in names
     }
     for path in paths:
         waves = decode_whole(path, spec, "fast")[0].waves
@@ -55,7 +55,7 @@ def features(paths: Sequence[Path], out: Path) -> dict[str, Floats]:
                 if hasattr(network, "embed"):
                     parts.setdefault(f"{name} embedding", []).append(network.embed(rows).mean(dim=0).numpy())
     found = {name: np.stack(rows) for name, rows in parts.items()}
-    found["all scores"] = np.concatenate([found[f"{name} scores"] for name in NETWORKS], axis=1)
+    found["all scores"] = np.concatenate([found[f"{name} scores"] for name in names], axis=1)
     out.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(stored, **found)
     return found
@@ -68,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--network", action="append", choices=NETWORKS, help="may be repeated (all)")
     options = parser.parse_args(arguments)
     program.print_machine(program.machine())
     torch.set_num_threads(1)
@@ -86,7 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{train.sum()} training clips, {(~train).sum()} validation clips, {new.sum()} by other artists\n")
     print("| features | columns | valid, right | other artists, right | 95 % interval |")
     print("| --- | ---: | ---: | ---: | --- |")
-    for name, rows in features([files_of(options.data)[clip][0] for clip in clips], options.out).items():
+    paths = [files_of(options.data)[clip][0] for clip in clips]
+    for name, rows in features(paths, options.network or NETWORKS, options.out).items():
         scaler = StandardScaler().fit(rows[train])
         weights = Training([], [], genres[train], artists[train]).weights()
         model = blend(0.7)().fit(scaler.transform(rows[train]), genres[train], weights)

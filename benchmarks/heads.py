@@ -36,6 +36,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from benchmarks import program
 from benchmarks.head_candidates import EARLIER, SHIPPED, SPACES, Floats, Head, Training, candidates
 from genretag import checkpoint
+from genretag.audio.windows import parse_coverage
 from genretag.models.presets import PRESETS
 from genretag.predict.engine import EngineOptions, Job, predict
 from genretag.training.calibration import fit_temperature
@@ -104,7 +105,7 @@ def own_scores(paths: Sequence[Path], coverage: str, cache: Path) -> list[Floats
         with tempfile.TemporaryDirectory() as folder:
             model = Path(folder) / "base.safetensors"
             checkpoint.save(model, replace(base.meta, features=features), base.state)
-            options = EngineOptions(device="cpu", coverage=coverage, keep_windows=True)  # type: ignore[arg-type]
+            options = EngineOptions(device="cpu", coverage=parse_coverage(coverage), keep_windows=True)
             for name, scores in predict([Job(str(path), path) for path in missing], model, options):
                 if scores is not None and scores.windows is not None:
                     known[name] = scores.windows.astype(np.float32)

@@ -29,6 +29,7 @@ from benchmarks import program
 from benchmarks.head_candidates import SPACES, Floats, Training
 from benchmarks.heads import LABELS, outside_clips, training_clips
 from genretag import checkpoint
+from genretag.audio.windows import parse_coverage
 from genretag.labels import LabelSet
 from genretag.predict.decide import DecisionRule, decide
 from genretag.predict.engine import EngineOptions, Job, predict
@@ -46,7 +47,7 @@ def scored(paths: Sequence[Path], model: Path, coverage: str, stored: Path) -> l
     """Return the scores of the files that hold enough sound, kept in a file from run to run."""
     known: dict[str, Score] = pickle.loads(stored.read_bytes()) if stored.is_file() else {}
     jobs = [Job(str(path), path) for path in paths if str(path) not in known]
-    options = EngineOptions(device="cpu", coverage=coverage, keep_windows=True)  # type: ignore[arg-type]
+    options = EngineOptions(device="cpu", coverage=parse_coverage(coverage), keep_windows=True)
     for name, answer in predict(jobs, model, options):
         if answer is not None and answer.scores is not None and answer.windows is not None:
             known[name] = (answer.scores.astype(np.float64), answer.windows.astype(np.float64))
