@@ -14,6 +14,11 @@ decides by are
   443 train clips reach, all of which have one of the ten, but at least FLOOR;
 - finer genres: musicnn-msd's own;
 - speech: SPEECH. In five folds, by artist and by speaker, the script prints how near both sides come to it.
+
+The probabilities of the broad genres are multiplied by the probability that a track resembles the training
+clips (models.familiarity). The distance at which it is one half is the FAMILIAR quantile of the distances
+between a training clip and the clips of other artists. FAMILIAR was chosen on two packages of game music,
+wesnoth and naev; docs/research/head-selection.md has the figures for these and for others.
 """
 
 from __future__ import annotations
@@ -47,6 +52,9 @@ SHARE = 0.01
 FLOOR = 0.3
 SPEECH = 0.7
 REGULARISATION = 0.1  # scikit-learn's C
+FAMILIAR = 0.85
+NEAREST = 5
+STEEPNESS = 8.0
 
 
 def two_levels(broad: LabelSet, tags: LabelSet) -> LabelSet:
@@ -102,6 +110,10 @@ class Windows:
         """Means over the windows of each track, by name."""
         return np.stack([values[self.tracks == name].mean(axis=0) for name in np.unique(self.tracks)])
 
+    def owners(self) -> NDArray[np.str_]:
+        """Group of each track, in the order of `means`."""
+        return self.groups[np.unique(self.tracks, return_index=True)[1]]
+
 
 def fit_veto(offset: float, music: Windows, speech: Windows) -> tuple[dict[str, torch.Tensor], str]:
     """Weights of the layer `veto`, and what folds by artist and by speaker say of it."""
@@ -127,6 +139,20 @@ def fit_veto(offset: float, music: Windows, speech: Windows) -> tuple[dict[str, 
     return {f"veto.{name}": torch.tensor(value, dtype=torch.float32) for name, value in tensors.items()}, said
 
 
+def familiarity(music: Windows) -> dict[str, torch.Tensor]:
+    """Tensors of the module `familiarity`: mean scores of the training clips, their scale and the limit."""
+    means, owners = music.means(music.rows.astype(np.float64)), music.owners()
+    scale = means.std(axis=0)
+    rows = means / scale
+    distances = np.sqrt(((rows[:, None] - rows[None]) ** 2).sum(axis=2))
+    distances[owners[:, None] == owners[None]] = np.inf
+    limit = np.quantile(np.sort(distances, axis=1)[:, NEAREST - 1], FAMILIAR)
+    tensors = {"tracks": means, "scale": scale, "limit": limit}
+    return {
+        f"familiarity.{name}": torch.tensor(value, dtype=torch.float32) for name, value in tensors.items()
+    }
+
+
 def main() -> None:
     """Command line of this script."""
     parser = argparse.ArgumentParser(
@@ -141,7 +167,8 @@ def main() -> None:
     labels = two_levels(head.meta.labels, tags.labels)
     preset = COMPOSED["two-level"]
     levels = {"broad": len(head.meta.labels), "temperature": head.meta.temperature, "vetoes": 1}
-    config = {**head.meta.config, **levels}
+    references = {"references": len(np.unique(music.tracks)), "nearest": NEAREST, "steepness": STEEPNESS}
+    config = {**head.meta.config, **levels, **references}
     if options.speech:
         veto, said = fit_veto(config["offset"], music, speech_windows(options.speech))
         print(said)
@@ -159,7 +186,7 @@ def main() -> None:
         temperature=1.0,
         origin=f"{head.meta.name} and {tags.name}, put together by weights/build_auto.py",
     )
-    checkpoint.save(AUTO, meta, head.state | veto)
+    checkpoint.save(AUTO, meta, head.state | veto | familiarity(music))
     for label, threshold in sorted(meta.thresholds.items()):
         print(f"{label:<20} {threshold:.2f}")
 

@@ -71,7 +71,8 @@ ALTER TABLE runs ADD COLUMN host TEXT;
 ALTER TABLE runs ADD COLUMN places TEXT;
 ALTER TABLE writes ADD COLUMN in_place INTEGER NOT NULL DEFAULT 0;
 """,
-    # A file given up for lack of time, or because a worker died, may be a good one.
+    # A file given up for lack of time, or because a worker died, may be a good one, and one called silent may
+    # have music between the windows that were decoded.
     2: """
 ALTER TABLE files ADD COLUMN ctime_ns INTEGER;
 ALTER TABLE files ADD COLUMN duplicate INTEGER NOT NULL DEFAULT 0;
@@ -84,7 +85,8 @@ CREATE TABLE encodings (
   encoded BLOB NOT NULL, n_windows INTEGER NOT NULL, duration REAL,
   PRIMARY KEY (audio_id, encoder_hash, coverage)
 ) WITHOUT ROWID;
-DELETE FROM failures WHERE error LIKE '["timeout",%' OR error LIKE '["worker-died",%';
+DELETE FROM failures WHERE error LIKE '["timeout",%' OR error LIKE '["worker-died",%'
+  OR error LIKE '["silent",%';
 """,
 }
 

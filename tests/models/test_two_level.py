@@ -21,9 +21,10 @@ def test_auto_says_what_its_two_parts_say() -> None:
         rows = auto.rows(features)
         found = auto.track(rows).sigmoid()
         broad = (head.track(head.rows(features)) / parts["gtzan-musicnn"].meta.temperature).softmax(dim=0)
-        np.testing.assert_allclose(found[:10], broad, atol=1e-5)
+        alike = auto.familiarity(auto.scores(rows).mean(dim=0, keepdim=True))
+        np.testing.assert_allclose(found[:10], broad * alike[0], atol=1e-5)
         np.testing.assert_allclose(found[10:60], tags(features).sigmoid().mean(dim=0), atol=1e-5)
-        veto = auto.veto(auto.heard(rows)).sigmoid().mean(dim=0)
+        veto = auto.veto(auto.odds(rows)).sigmoid().mean(dim=0)
         np.testing.assert_allclose(found[60:], veto, atol=1e-5)
         np.testing.assert_allclose(auto(features)[0], auto.track(rows[:1]), atol=1e-4)
     assert is_track_model(parts["auto"].meta.preset)
@@ -35,6 +36,17 @@ def test_auto_says_what_its_two_parts_say() -> None:
     )
     assert labels.vetoes == ("speech",)
     assert labels.broad == labels.names[:10]
+
+
+def test_broad_scores_fall_for_a_track_unlike_the_training_tracks() -> None:
+    auto = load_model(checkpoint.load(checkpoint.resolve("auto")))
+    known = auto.familiarity.tracks[:1].repeat(3, 1)
+    strange = 1 - known
+    with torch.inference_mode():
+        of_known, of_strange = (auto.track(rows).sigmoid() for rows in (known, strange))
+    assert of_known[:10].sum() > 0.9
+    assert of_strange[:10].sum() < 0.01
+    np.testing.assert_allclose(of_strange[10:60], strange[0], atol=1e-5)
 
 
 def test_labels_that_do_not_add_up_are_refused() -> None:

@@ -21,6 +21,7 @@ from small_examples import GENRES, SHAPE, TAGS, parts
 from genretag.errors import TrainingError
 from genretag.models.records import Fit
 from genretag.models.registry import build_network, preset
+from genretag.training.discriminant import BlendedDiscriminant
 from genretag.training.distributed import World
 from genretag.training.examples import Examples
 from genretag.training.fit import fit_classical
@@ -127,6 +128,18 @@ def test_a_probe_of_whole_tracks(rows: str) -> None:
     logits, track = answers(network, data.train, CPU)
     assert probabilities(logits, "single") == pytest.approx(reference.predict_proba(summary), abs=1e-4)
     assert np.array_equal(track, np.arange(24))
+
+
+def test_a_probe_of_whole_tracks_with_discriminant_analysis() -> None:
+    data = parts()
+    torch.manual_seed(0)
+    config = {**PROBE, "statistics": ["mean"], "logit": False}
+    network, _ = fitted("probe", config, Fit(c=0.1, discriminant=0.7, shrinkage=0.2, class_weights=True))
+    summary = rows_of(network, data.train, CPU).reshape(24, 3, -1).mean(axis=1)
+    reference = make_pipeline(StandardScaler(), BlendedDiscriminant(0.7, 0.2, 0.1))
+    reference.fit(summary, data.train.targets)
+    logits, _ = answers(network, data.train, CPU)
+    assert logits == pytest.approx(reference.decision_function(summary), abs=1e-4)
 
 
 def test_a_probe_of_windows_weighs_artists_and_labels() -> None:

@@ -6,7 +6,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
+from sklearn.metrics import pairwise_distances
 
 from genretag import checkpoint
 from genretag.predict.decide import DecisionRule, decide
@@ -21,7 +23,20 @@ def test_it_has_two_levels_and_a_veto() -> None:
     assert meta.labels.vetoes == ("speech",)
     assert meta.thresholds["speech"] == 0.7
     assert meta.labels.beside_broad() == ("electronic", "folk", "experimental", "easy listening", "rnb")
-    assert meta.features.level == -30.0
+    assert (meta.features.level, meta.features.version) == (-20.0, 2)
+
+
+def test_its_reference_tracks_are_the_training_clips(shared_data: Path) -> None:
+    auto = checkpoint.load(checkpoint.resolve("auto"))
+    state = {name.removeprefix("familiarity."): tensor.numpy() for name, tensor in auto.state.items()}
+    with np.load(shared_data / "gtzan" / "musicnn_msd_taggram_train.npz") as file:
+        means = np.stack([file["X"][file["IDS"] == name].mean(axis=0) for name in np.unique(file["IDS"])])
+    np.testing.assert_allclose(state["tracks"], means, atol=1e-6)
+    np.testing.assert_allclose(state["scale"], means.std(axis=0), rtol=1e-5)
+    assert (auto.meta.config["references"], auto.meta.config["nearest"]) == (443, 5)
+    # Clips of the same artist are nearer than the limit, which was measured across artists.
+    near = np.sort(pairwise_distances(means / state["scale"]), axis=1)[:, 5]
+    assert np.mean(near < state["limit"]) > 0.85
 
 
 @pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="needs espeak-ng")

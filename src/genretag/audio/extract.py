@@ -41,7 +41,9 @@ class Extractor(nn.Module):
                 f"features {self.spec.kind}: windows of {self.spec.window_samples} samples are needed, "
                 f"not {tuple(waves.shape)}"
             )
-        features: Tensor = self.front(_raised(waves, self.spec.level))
+        # From version 2 on, the decoder has brought the whole track to the level.
+        level = self.spec.level if self.spec.version == 1 else None
+        features: Tensor = self.front(_raised(waves, level))
         return features
 
 

@@ -9,6 +9,8 @@ from genretag.errors import FeatureError
 
 KINDS = ("musicnn-logmel", "logmel", "mfcc", "chroma", "waveform", "vggish-logmel", "fma-statistics", "table")
 CHROMA_BINS = 12
+VERSIONS = (1, 2)
+LATER = {"level": None, "version": 1}  # fields that older records lack, and their values there
 # No model hears an hour at once; a stranger's checkpoint may say so, and would fill the memory.
 MAX_SIZE = 1 << 26
 FMA_STATISTICS = 518  # 74 series x (mean, std, skew, kurtosis, median, min, max)
@@ -21,8 +23,12 @@ class FeatureSpec:
     `frames` is the length of one window in frames and `step_frames` the distance between the starts of
     consecutive windows at full coverage. Frequencies are in Hz; `f_max` None means half the sample rate.
     A waveform is described with n_fft = hop_length = 1, so that its frames are samples. A table is not
-    computed from audio: its rows come from a features file, with n_coefficients columns. With `level`,
-    windows whose RMS is below so many dB re full scale are raised to it.
+    computed from audio: its rows come from a features file, with n_coefficients columns.
+
+    `version` is that of the front end between the decoded samples and the features, part of the key under
+    which scores are cached. Version 1 takes samples as they are or, with `level`, raises each window whose
+    RMS is below so many dB re full scale to it. Version 2 applies one gain to the whole track, so that its
+    loud parts have an RMS of `level`, removes DC offsets, and leaves silence out.
 
     Window k starts nominally at sample k * step_samples; what must be decoded for it begins `lead_samples`
     earlier (zeros outside the track) and is `window_samples` long. The un-centred STFT of these samples
@@ -40,10 +46,17 @@ class FeatureSpec:
     f_min: float = 0.0
     f_max: float | None = None
     level: float | None = None
+    version: int = 1
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise FeatureError(f"unknown features {self.kind!r}; known: {', '.join(KINDS)}")
+        if self.version not in VERSIONS:
+            raise FeatureError(
+                f"features {self.kind}: front end version {self.version} is unknown; update genretag"
+            )
+        if self.version > 1 and self.level is None:
+            raise FeatureError(f"features {self.kind}: front end version {self.version} needs a level")
         sizes = (self.sample_rate, self.n_fft, self.hop_length, self.frames, self.step_frames)
         all_sizes = [size for size in (*sizes, self.n_mels, self.n_coefficients) if size is not None]
         if min(all_sizes) < 1:
@@ -86,14 +99,18 @@ class FeatureSpec:
         return (width,) if self.kind == "table" else (self.frames, width)
 
     def to_dict(self) -> dict[str, Any]:
-        document = asdict(self)
-        return document if self.level is not None else {k: v for k, v in document.items() if k != "level"}
+        # Without the later fields a record is as it was before they existed.
+        return {k: v for k, v in asdict(self).items() if k not in LATER or v != LATER[k]}
+
+    def cache_key(self, coverage: object) -> str:
+        """Return the key of a coverage in the cache of scores: with the front end's version, if not 1."""
+        return str(coverage) if self.version == 1 else f"{coverage} v{self.version}"
 
     @classmethod
     def from_dict(cls, document: object) -> FeatureSpec:
         """The record that `to_dict` wrote; FeatureError on anything else."""
         names = {field.name for field in fields(cls)}
-        if not isinstance(document, dict) or not names - {"level"} <= set(document) <= names:
+        if not isinstance(document, dict) or not names - set(LATER) <= set(document) <= names:
             raise FeatureError("features: the record does not have the expected keys")
         for name, value in document.items():
             if not _fits(name, value):

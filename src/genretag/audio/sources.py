@@ -14,6 +14,7 @@ import soxr
 from numpy.typing import NDArray
 
 from genretag.audio.audiofile import ByteSource, open_bytes
+from genretag.audio.downmix import Downmix
 from genretag.errors import DecodeError
 
 Samples = NDArray[np.float32]
@@ -55,10 +56,15 @@ class SourceError(Exception):
 
 
 class Source(Protocol):
-    """One open sound file: `rate` in Hz, `claimed` length in samples (None: unknown), which may be wrong."""
+    """One open sound file: `rate` in Hz, `claimed` length in samples (None: unknown), which may be wrong.
+
+    `channels` is the number of them at the start, `mix` makes one of them.
+    """
 
     rate: int
     claimed: int | None
+    channels: int
+    mix: Downmix
 
     def blocks(self, start: int = 0) -> Iterator[tuple[int, Samples]]:
         """Consecutive blocks as (position of the first sample, mono samples), up to the end of the file.
@@ -77,6 +83,7 @@ class AvSource:
     _container: Any = None
 
     def __init__(self, sound: Path | ByteSource) -> None:
+        self.mix = Downmix()
         self._sound = _opened(sound)
         self._opened_here = isinstance(sound, Path)
         try:
@@ -88,6 +95,7 @@ class AvSource:
             self._start = self._landed
             self._reckons = self._container.format.name == "mp3"
             self.rate: int = first.sample_rate
+            self.channels: int = first.layout.nb_channels
             self._origin: int = first.pts or 0
             self._time_base = first.time_base
             self._fresh = itertools.chain([first], self._fresh)
@@ -103,7 +111,7 @@ class AvSource:
             self._container.close()
             self._open()
         frames, self._fresh = self._fresh or self._frames(), None
-        return _blocks(0, frames, self.rate)
+        return _blocks(0, frames, self.rate, self.mix)
 
     def close(self) -> None:
         if self._container is not None:
@@ -177,7 +185,7 @@ class AvSource:
                 return
             position = round(float((first.pts - self._origin) * self._time_base) * self.rate)
             if position <= start:
-                yield from _blocks(position, itertools.chain([first], frames), self.rate)
+                yield from _blocks(position, itertools.chain([first], frames), self.rate, self.mix)
                 return
 
     def _sought(self, ticks: int) -> tuple[Iterator[Any], Any]:
@@ -228,6 +236,7 @@ class SoundfileSource:
     def __init__(self, sound: Path | ByteSource) -> None:
         import soundfile  # rarely needed, and its library is slow to load
 
+        self.mix = Downmix()
         self._sound = _opened(sound)
         self._opened_here = isinstance(sound, Path)
         try:
@@ -239,6 +248,7 @@ class SoundfileSource:
             raise SourceError(str(error), recognised=False) from None
         self._broken = soundfile.SoundFileError
         self.rate: int = self._file.samplerate
+        self.channels: int = self._file.channels
         self.claimed: int | None = self._file.frames
         if not RATES[0] <= self.rate <= RATES[1]:
             self.close()
@@ -248,7 +258,10 @@ class SoundfileSource:
         with contextlib.suppress(self._broken):
             self._file.seek(start)
             while len(block := self._file.read(BLOCK, dtype="float32", always_2d=True)):
-                yield start, _finite(block.mean(axis=1, dtype=np.float32))
+                self.mix.measure(block.T)
+                channel = self.mix.channel(self.channels)
+                mono = block.mean(axis=1, dtype=np.float32) if channel is None else block[:, channel]
+                yield start, _finite(mono)
                 start += len(block)
 
     def close(self) -> None:
@@ -272,9 +285,9 @@ def _usable(frame: Any) -> bool:
     return RATES[0] <= rate <= RATES[1] and frame.samples > 0 and frame.layout.nb_channels > 0
 
 
-def _blocks(position: int, frames: Iterator[Any], rate: int) -> Iterator[tuple[int, Samples]]:
+def _blocks(position: int, frames: Iterator[Any], rate: int, mix: Downmix) -> Iterator[tuple[int, Samples]]:
     """Frames of any format as mono blocks of about BLOCK samples at `rate`."""
-    for samples in _steady(_joined(frames), rate):
+    for samples in _steady(_joined(frames), rate, mix):
         if len(samples):
             yield position, _finite(samples)
             position += len(samples)
@@ -297,7 +310,7 @@ def _joined(frames: Iterator[Any]) -> Iterator[Any]:
         yield fifo.read()
 
 
-def _steady(frames: Iterator[Any], rate: int) -> Iterator[Samples]:
+def _steady(frames: Iterator[Any], rate: int, mix: Downmix) -> Iterator[Samples]:
     """Mono samples at `rate`, also where the rate changes in mid-file (joined files, radio recordings)."""
     resampler, foreign = None, rate
     for frame in frames:
@@ -306,14 +319,14 @@ def _steady(frames: Iterator[Any], rate: int) -> Iterator[Samples]:
                 yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
             foreign = frame.sample_rate
             resampler = soxr.ResampleStream(foreign, rate, 1, dtype="float32") if foreign != rate else None
-        samples = _mono(frame)
+        samples = _mono(frame, mix)
         yield samples if resampler is None else resampler.resample_chunk(samples)
     if resampler is not None:
         yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
-def _mono(frame: Any) -> Samples:
-    """Mean of the channels of one frame, as float32 with full scale 1."""
+def _mono(frame: Any, mix: Downmix) -> Samples:
+    """Return the mono mix of one frame, as float32 with full scale 1."""
     name: str = frame.format.name
     dtype, silence, full_scale = SAMPLE_FORMATS[name.removesuffix("p")]
     channels, count = frame.layout.nb_channels, frame.samples
@@ -323,11 +336,14 @@ def _mono(frame: Any) -> Samples:
     else:
         packed = np.frombuffer(planes[0], dtype, count * channels)
         parts = [packed[channel::channels] for channel in range(channels)]
+    mix.measure(parts, full_scale)
+    if (channel := mix.channel(channels)) is not None:
+        parts = [parts[channel]]
     # Adding channel by channel is three times as fast as a mean along the short axis.
     mono = parts[0].astype(np.float32)
     for part in parts[1:]:
         mono += part
-    mono *= np.float32(1.0 / (channels * full_scale))
+    mono *= np.float32(1.0 / (len(parts) * full_scale))
     return mono - np.float32(silence / full_scale) if silence else mono
 
 

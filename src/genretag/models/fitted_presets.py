@@ -17,8 +17,10 @@ from genretag.models.ingredients import (
 )
 from genretag.models.records import Choice, Fit, LogRange, Preset, Pretrained, Published
 
-# dB re full scale. musicnn's scores change with the level, quiet music's most (docs/accuracy.md).
-PROBE_LEVEL = -30.0
+# dB re full scale, and the front end that brings every track to it: musicnn's scores change with the level.
+# It is near the level of GTZAN's clips, whose published scores were computed without a gain.
+PROBE_LEVEL = -20.0
+PROBE_VERSION = 2
 
 FITTED_PRESETS = (
     Preset(
@@ -103,7 +105,7 @@ FITTED_PRESETS = (
         summary="a linear head on what a frozen model says of a track's windows: its mean over them",
         network="probe:Probe",
         # A window a second, as the published tag scores of GTZAN have them.
-        features=replace(MUSICNN_FEATURES, step_frames=62, level=PROBE_LEVEL),
+        features=replace(MUSICNN_FEATURES, step_frames=62, level=PROBE_LEVEL, version=PROBE_VERSION),
         config={
             "base": "musicnn-msd",
             "base_preset": "musicnn",

@@ -313,8 +313,17 @@ COMPOSED: dict[str, Preset] = {
         name="two-level",
         summary="broad genres by a probe, and all that its base says beside them",
         network="two_level:TwoLevel",
-        features=replace(MUSICNN_FEATURES, level=_PROBE.features.level),
-        config={**_PROBE.config, "broad": 10, "temperature": 1.0, "vetoes": 0, "familiar": False},
+        features=replace(MUSICNN_FEATURES, level=_PROBE.features.level, version=_PROBE.features.version),
+        config={
+            **_PROBE.config,
+            "broad": 10,
+            "temperature": 1.0,
+            "vetoes": 0,
+            "familiar": False,
+            "references": 0,
+            "nearest": 5,
+            "steepness": 8.0,
+        },
         search={},
     )
 }

@@ -51,6 +51,10 @@ class Fit:
     judges each window of a track learns from every `window_step`-th of them, which share the weight of their
     clip. With `shifts`, a file that training.shifts reads, it learns each clip `shifted` times more, moved as
     coding, another level or a later start moves what the network says.
+
+    Of single labels, the linear head can be the average of a linear discriminant analysis and a logistic
+    regression: `discriminant` is the weight of the former and `shrinkage` that of the identity in its
+    covariance.
     """
 
     c: float = 1.0
@@ -62,6 +66,8 @@ class Fit:
     window_step: int = 1
     shifts: str = ""
     shifted: int = 3
+    discriminant: float = 0.0
+    shrinkage: float = 0.1
     grid: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 

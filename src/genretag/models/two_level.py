@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from genretag.models.familiarity import Familiarity
 from genretag.models.probe import Probe, log_odds
 
 
@@ -16,8 +17,11 @@ class TwoLevel(Probe):
     The broad ones exclude each other; `temperature` divides their logits before the softmax. The others are
     the means over the windows: of the base's probabilities, and of those by which the linear layer `veto`
     tells speech and the like from music. With `familiar` one more veto comes last: how unlike a track is to
-    all that the head learnt. All come as logits whose sigmoid they are, so that a set of several labels holds
-    them. Made of parts that were trained; there is nothing to train here.
+    all that the head learnt. With `references`, the number of training tracks that the model holds, the broad
+    probabilities are multiplied by the probability that the track resembles these (see `Familiarity`), so
+    that they add up to less than one for other music; the other labels stay as they are. All come as logits
+    whose sigmoid they are, so that a set of several labels holds them. Made of parts that were trained; there
+    is nothing to train here.
     """
 
     def __init__(
@@ -29,6 +33,9 @@ class TwoLevel(Probe):
         temperature: float,
         vetoes: int = 0,
         familiar: bool = False,
+        references: int = 0,
+        nearest: int = 5,
+        steepness: float = 8.0,
         base_labels: int = 50,
         offset: float = 1e-3,
         **probe: Any,
@@ -40,6 +47,9 @@ class TwoLevel(Probe):
         self.temperature, self.odds_offset = temperature, offset
         self.veto = nn.Linear(base_labels, vetoes).requires_grad_(False) if vetoes else None
         self.familiar = Familiar(broad, base_labels) if familiar else None
+        self.familiarity = (
+            Familiarity(references, base_labels, nearest=nearest, steepness=steepness) if references else None
+        )
 
     def scores(self, rows: Tensor) -> Tensor:
         """The base's probabilities from rows, be they these already or its embedding: (..., base_labels)."""
@@ -57,7 +67,11 @@ class TwoLevel(Probe):
         """Logits (tracks, labels) from rows (tracks, windows, width)."""
         scores = self.scores(rows)
         odds = log_odds(scores, self.odds_offset)
-        parts = [(super()._judged(rows) / self.temperature).softmax(dim=1), scores.mean(dim=1)]
+        mean = scores.mean(dim=1)
+        broad = (super()._judged(rows) / self.temperature).softmax(dim=1)
+        if self.familiarity is not None:
+            broad = broad * self.familiarity(mean)
+        parts = [broad, mean]
         if self.veto is not None:
             parts.append(self.veto(odds).sigmoid().mean(dim=1))
         if self.familiar is not None:

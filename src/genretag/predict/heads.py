@@ -33,10 +33,11 @@ class KnownScores:
     def __init__(self, store: Store, checkpoint: Path, coverage: Coverage) -> None:
         self._store = store
         self._checkpoint = checkpoint
-        self._coverage = str(coverage)
+        meta = checkpoints.read_meta(checkpoint)
+        self._coverage = meta.features.cache_key(coverage)
         self._model_hash = checkpoints.file_hash(checkpoint)
         self._encoder_hash = checkpoints.encoder_hash(checkpoint)
-        self._labels = len(checkpoints.read_meta(checkpoint).labels)
+        self._labels = len(meta.labels)
         self._scorer: Scorer | None = None
 
     def get(self, audio_id: str) -> CachedScores | None:

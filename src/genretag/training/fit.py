@@ -29,6 +29,7 @@ from genretag.errors import TrainingError
 from genretag.labels import LabelSet
 from genretag.models.records import Fit
 from genretag.training.batches import truth_of
+from genretag.training.discriminant import BlendedDiscriminant
 from genretag.training.distributed import World
 from genretag.training.examples import Examples
 from genretag.training.forward import by_track, of_tracks, rows_of
@@ -45,7 +46,7 @@ _PARAMETERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 # Of the MLP head in the FMA report that `presets` names.
 _MLP = {"batch_size": 32, "learning_rate_init": 1e-4, "max_iter": 200, "early_stopping": True}
 # With scikit-learn's own tolerance, weights are still on their way in the second digit.
-_LINEAR = {"max_iter": 5000, "tol": 1e-6}
+_LINEAR: Mapping[str, Any] = {"max_iter": 5000, "tol": 1e-6}
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ def _pipeline(
 ) -> Pipeline:
     # Of a single label, weights of rows do what class weights do.
     weights = "balanced" if recipe.class_weights and labels.kind == "multi" else None
-    classifier = _classifier(recipe, config, weights, seed)
+    classifier = _classifier(recipe, config, weights, seed, single=labels.kind == "single")
     if labels.kind == "multi" and not isinstance(classifier, MLPClassifier):
         classifier = OneVsRestClassifier(classifier)
     steps: list[tuple[str, Any]] = [("scaler", StandardScaler())]
@@ -181,13 +182,17 @@ def _pipeline(
     return Pipeline([*steps, ("classifier", classifier)], memory=memory)
 
 
-def _classifier(recipe: Fit, config: Mapping[str, Any], weights: str | None, seed: int) -> Any:
+def _classifier(
+    recipe: Fit, config: Mapping[str, Any], weights: str | None, seed: int, *, single: bool
+) -> Any:
     match config["head"]:
         case "svm-rbf":
             gamma = "auto" if recipe.gamma is None else recipe.gamma
             return SVC(C=recipe.c, gamma=gamma, class_weight=weights)
         case "svm-linear":
             return SVC(C=recipe.c, kernel="linear", class_weight=weights)
+        case "linear" if single and recipe.discriminant:
+            return BlendedDiscriminant(recipe.discriminant, recipe.shrinkage, recipe.c, **_LINEAR)
         case "linear":
             return LogisticRegression(C=recipe.c, class_weight=weights, **_LINEAR)
     if weights:

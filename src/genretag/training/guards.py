@@ -65,7 +65,7 @@ def fit_guards(host: Checkpoint, examples: Examples, folds: Sequence[NDArray[np.
     network: Any = load_model(host)
     rows = torch.from_numpy(examples.windows.gather(np.arange(len(examples.windows))))
     with torch.inference_mode():
-        odds = network.heard(network.base.output(rows).sigmoid())
+        odds = network.odds(network.base.output(rows).sigmoid())
         speech = network.veto(odds).sigmoid()[:, 0].double().numpy()
     tracks = by_track(examples)
     means = np.stack([odds[mine].double().mean(dim=0).numpy() for mine in tracks])

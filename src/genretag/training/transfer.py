@@ -79,7 +79,7 @@ def probe_base(
         "base_kind": meta.labels.kind,
         "base_temperature": meta.temperature,
     }
-    heard = replace(meta.features, level=features.level)
+    heard = replace(meta.features, level=features.level, version=features.version)
     if _front(features) == _front(heard):
         return {**config, **changes}, features
     step = round(PROBE_SECONDS * heard.sample_rate / heard.hop_length)
