@@ -182,6 +182,7 @@ class StagedCopy:
                     except BaseException:
                         self.folder.exchange_names(self.temp.name, self.target.name)
                         raise
+                    self._require_copy_in_place()
                     self._remove_temp()
                     break
             # Its mode, owner or attributes changed, it was renamed or got another name; or its content was
@@ -202,6 +203,23 @@ class StagedCopy:
             if os.path.samestat(now, self.copy_id):
                 return FileKey.of(now)
         return replace(FileKey.of(self.copy_id), ctime_ns=None)
+
+    def _require_copy_in_place(self) -> None:
+        """Keep the original under a visible name and raise if its name leads to anything but the copy.
+
+        Another program replaced the copy just before the exchange, or the file just after it.
+        """
+        try:
+            named = self.folder.lstat(self.target.name)
+        except OSError:  # somebody removed the new file
+            return
+        if self.copy_id is None or os.path.samestat(named, self.copy_id):
+            return
+        kept = self.temp.with_name(self.temp.name.removeprefix("."))
+        self.folder.replace(self.temp.name, kept.name)
+        self.replacing = False
+        message = f"{self.path}: another program replaced it during the write; the old file is kept as {kept}"
+        raise WriteError(message, code="changed")
 
     def _remove_temp(self) -> None:
         """Remove what the name of the copy leads to, if that is possible now."""
