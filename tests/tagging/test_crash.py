@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import sys
@@ -14,6 +15,7 @@ from benchmarks.crash import attacks, faults, kills, links, others, power, proce
 from benchmarks.crash.judge import Bench, Findings
 from benchmarks.crash.kills import Mode
 from foreign_tags import tag
+from genretag.audio.packets import same_packets
 from genretag.store import FileKey
 from genretag.tagging import open_files, staged_copy
 from sounds import make_sound
@@ -144,6 +146,30 @@ def test_what_was_not_synced_can_be_lost(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("strace")
 def test_errors_of_the_disk_are_said_and_lose_nothing(tmp_path: Path) -> None:
     assert wrong(faults.errors(bench(tmp_path, NAMES[3]), 4, random.Random(4))) == []
+
+
+@pytest.mark.usefixtures("strace")
+def test_an_error_of_the_disk_while_packets_are_compared_is_raised_without_a_traceback(
+    tmp_path: Path,
+) -> None:
+    song = make_sound(tmp_path / "song.m4a", 0.6)
+
+    def compare() -> int:
+        try:
+            return 10 + same_packets(song, song)
+        except OSError as error:
+            return int(error.errno or 0)
+
+    start = processes.worker(tmp_path / "home", compare)
+    assert start(None).wait().code == 11
+    same_packets(song, song)  # imports what the worker would otherwise read
+    codes = set()
+    for number in range(1, 9):
+        ended = processes.inject(start, f"read:error=EIO:when={number}+")
+        assert "Traceback" not in ended.output
+        codes.add(ended.code)
+    assert codes <= {errno.EIO, 11}
+    assert errno.EIO in codes
 
 
 def test_meddling_and_two_at_once_lose_nothing(tmp_path: Path) -> None:
