@@ -200,9 +200,15 @@ class StagedCopy:
         assert self.copy_id is not None
         with suppress(OSError):
             now = self.folder.lstat(self.target.name)
-            if os.path.samestat(now, self.copy_id):
+            if self._is_copy(now):
                 return FileKey.of(now)
         return replace(FileKey.of(self.copy_id), ctime_ns=None)
+
+    def _is_copy(self, named: os.stat_result) -> bool:
+        """Return True if a name leads to the copy; the number of a removed one is given to new files."""
+        assert self.copy_id is not None
+        same = FileKey.of(named).same_content(FileKey.of(self.copy_id))
+        return same and os.path.samestat(named, self.copy_id)
 
     def _require_copy_in_place(self) -> None:
         """Keep the original under a visible name and raise if its name leads to anything but the copy.
@@ -213,7 +219,7 @@ class StagedCopy:
             named = self.folder.lstat(self.target.name)
         except OSError:  # somebody removed the new file
             return
-        if self.copy_id is None or os.path.samestat(named, self.copy_id):
+        if self._is_copy(named):
             return
         kept = self.temp.with_name(self.temp.name.removeprefix("."))
         self.folder.replace(self.temp.name, kept.name)
