@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import sys
@@ -10,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.crash import attacks, faults, kills, links, power, processes
+from benchmarks.crash import attacks, faults, kills, links, others, power, processes
 from benchmarks.crash.judge import Bench, Findings
 from benchmarks.crash.kills import Mode
 from foreign_tags import tag
+from genretag.audio.packets import same_packets
 from genretag.store import FileKey
 from genretag.tagging import open_files, staged_copy
-from genretag.tagging.open_folder import OpenFolder
 from sounds import make_sound
 
 NAMES = ("mp3 song.mp3", "flac song.flac", "opus song.opus", "m4a song.m4a", "wv song.wv")
@@ -147,6 +148,30 @@ def test_errors_of_the_disk_are_said_and_lose_nothing(tmp_path: Path) -> None:
     assert wrong(faults.errors(bench(tmp_path, NAMES[3]), 4, random.Random(4))) == []
 
 
+@pytest.mark.usefixtures("strace")
+def test_an_error_of_the_disk_while_packets_are_compared_is_raised_without_a_traceback(
+    tmp_path: Path,
+) -> None:
+    song = make_sound(tmp_path / "song.m4a", 0.6)
+
+    def compare() -> int:
+        try:
+            return 10 + same_packets(song, song)
+        except OSError as error:
+            return int(error.errno or 0)
+
+    start = processes.worker(tmp_path / "home", compare)
+    assert start(None).wait().code == 11
+    same_packets(song, song)  # imports what the worker would otherwise read
+    codes = set()
+    for number in range(1, 9):
+        ended = processes.inject(start, f"read:error=EIO:when={number}+")
+        assert "Traceback" not in ended.output
+        codes.add(ended.code)
+    assert codes <= {errno.EIO, 11}
+    assert errno.EIO in codes
+
+
 def test_meddling_and_two_at_once_lose_nothing(tmp_path: Path) -> None:
     both = bench(tmp_path, *NAMES[:2])
     for mode in (faults.two_at_once, faults.clock_back):
@@ -205,7 +230,11 @@ def test_the_edited_mode_sees_a_write_that_ignores_change_times(
 
 @root
 def test_the_linked_mode_sees_a_write_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(staged_copy, "descriptor_path", lambda _descriptor, path: path)
+    def by_path(copy: staged_copy.StagedCopy) -> None:
+        os.chown(copy.temp, copy.status.st_uid, copy.status.st_gid)
+        copy.temp.chmod(copy.status.st_mode)
+
+    monkeypatch.setattr(staged_copy.StagedCopy, "copy_metadata", by_path)
     findings = links.linked(attacked(tmp_path), 24, random.Random(10))
     assert any("elsewhere is not as it was" in loss for loss in findings.losses)
 
@@ -219,18 +248,13 @@ def test_the_fifo_mode_sees_a_write_that_compares_no_names(
     assert any("the pipe is gone" in loss for loss in findings.losses)
 
 
-def test_the_fifo_mode_sees_a_run_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "PATIENCE", 3.0)
-    monkeypatch.setattr(
-        OpenFolder, "open_regular", lambda folder, name, flags=os.O_RDONLY: os.open(folder.path / name, flags)
-    )
-    one = attacked(tmp_path)
-    findings, chance = Findings(), random.Random(11)
-    for _ in range(4):
-        findings.untruths += links.fifo(one, 4, chance).untruths
-        if any("it hung" in line for line in findings.untruths):
-            return
-    pytest.fail("no run opened the pipe")
+def test_a_run_that_hangs_is_an_untruth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "PATIENCE", 0.5)
+    os.mkfifo(tmp_path / "pipe")
+    start = processes.worker(tmp_path / "home", lambda: int((tmp_path / "pipe").open("rb").closed))
+    findings = Findings()
+    others.judge_end(start(None).wait(), "a pipe", findings)
+    assert findings.untruths == ["a pipe: ended with 1000: it hung"]
 
 
 def test_the_judge_sees_losses_leftovers_and_untruths(tmp_path: Path) -> None:

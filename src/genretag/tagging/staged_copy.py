@@ -182,6 +182,7 @@ class StagedCopy:
                     except BaseException:
                         self.folder.exchange_names(self.temp.name, self.target.name)
                         raise
+                    self._require_copy_in_place()
                     self._remove_temp()
                     break
             # Its mode, owner or attributes changed, it was renamed or got another name; or its content was
@@ -199,9 +200,32 @@ class StagedCopy:
         assert self.copy_id is not None
         with suppress(OSError):
             now = self.folder.lstat(self.target.name)
-            if os.path.samestat(now, self.copy_id):
+            if self._is_copy(now):
                 return FileKey.of(now)
         return replace(FileKey.of(self.copy_id), ctime_ns=None)
+
+    def _is_copy(self, named: os.stat_result) -> bool:
+        """Return True if a name leads to the copy; the number of a removed one is given to new files."""
+        assert self.copy_id is not None
+        same = FileKey.of(named).same_content(FileKey.of(self.copy_id))
+        return same and os.path.samestat(named, self.copy_id)
+
+    def _require_copy_in_place(self) -> None:
+        """Keep the original under a visible name and raise if its name leads to anything but the copy.
+
+        Another program replaced the copy just before the exchange, or the file just after it.
+        """
+        try:
+            named = self.folder.lstat(self.target.name)
+        except OSError:  # somebody removed the new file
+            return
+        if self._is_copy(named):
+            return
+        kept = self.temp.with_name(self.temp.name.removeprefix("."))
+        self.folder.replace(self.temp.name, kept.name)
+        self.replacing = False
+        message = f"{self.path}: another program replaced it during the write; the old file is kept as {kept}"
+        raise WriteError(message, code="changed")
 
     def _remove_temp(self) -> None:
         """Remove what the name of the copy leads to, if that is possible now."""
