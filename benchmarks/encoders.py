@@ -55,7 +55,8 @@ def features(paths: Sequence[Path], names: Sequence[str], out: Path) -> dict[str
                 if hasattr(network, "embed"):
                     parts.setdefault(f"{name} embedding", []).append(network.embed(rows).mean(dim=0).numpy())
     found = {name: np.stack(rows) for name, rows in parts.items()}
-    found["all scores"] = np.concatenate([found[f"{name} scores"] for name in names], axis=1)
+    if len(names) > 1:
+        found["all scores"] = np.concatenate([found[f"{name} scores"] for name in names], axis=1)
     out.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(stored, **found)
     return found
