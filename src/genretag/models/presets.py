@@ -314,7 +314,14 @@ COMPOSED: dict[str, Preset] = {
         summary="broad genres by a probe, and all that its base says beside them",
         network="two_level:TwoLevel",
         features=replace(MUSICNN_FEATURES, level=_PROBE.features.level),
-        config={**_PROBE.config, "broad": 10, "temperature": 1.0, "vetoes": 0, "familiar": False},
+        config={
+            **_PROBE.config,
+            "broad": 10,
+            "temperature": 1.0,
+            "vetoes": 0,
+            "familiar": False,
+            "fallback": None,
+        },
         search={},
     )
 }
