@@ -98,14 +98,14 @@ def recording_groups(stored: Sequence[StoredWindows]) -> Ints:
             # Encoder padding can add or remove the last window.
             others = numbers + by_count.get(count + 1, [])
             rows = np.stack([windows[number][:count] for number in others])
-            edges += [np.array(others)[pairs] for pairs in _similar(rows, len(numbers))]
+            edges += [np.array(others)[pairs] for pairs in similar_pairs(rows, len(numbers))]
     found = np.concatenate(edges)
     graph = coo_array((np.ones(len(found)), (found[:, 0], found[:, 1])), shape=(len(first), len(first)))
     groups: Ints = connected_components(graph, directed=False)[1][own.ravel()].astype(np.int64)
     return groups
 
 
-def _similar(rows: Floats, queries: int) -> Iterator[NDArray[np.intp]]:
+def similar_pairs(rows: Floats, queries: int) -> Iterator[NDArray[np.intp]]:
     """Yield index pairs (pairs, 2) of similar files among rows (files, windows, columns).
 
     Each of the first `queries` files is compared with all files.
@@ -174,24 +174,6 @@ def find_copies(
     for clip, group in zip(readable, groups.tolist(), strict=True):
         copies[group].append(clip.id)
     return tuple(tuple(ids) for ids in copies.values() if len(ids) > 1), with_two_labels(readable, groups)
-
-
-def keep_together(dataset: Dataset, copies: Sequence[Sequence[str]]) -> Dataset:
-    """Return the dataset with one `track` for the clips of each recording, and for all that share theirs."""
-    track = {clip.id: clip.track for clip in dataset.clips}
-    parent = {name: name for name in track.values()}
-
-    def root(name: str) -> str:
-        while parent[name] != name:
-            name = parent[name]
-        return name
-
-    for ids in copies:
-        here = [root(track[name]) for name in ids if name in track]
-        for other in here[1:]:
-            parent[root(other)] = root(here[0])
-    clips = tuple(replace(clip, track=root(clip.track)) for clip in dataset.clips)
-    return replace(dataset, clips=clips)
 
 
 def name_conflicts(conflicts: Sequence[Sequence[Clip]], consequence: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -38,6 +40,24 @@ def groups_of(dataset: Dataset, by: Grouping = "artist") -> Ints:
     graph = coo_array((np.ones(len(edges)), (rows, columns)), shape=(nodes, nodes))
     found: Ints = connected_components(graph, directed=False)[1][: len(dataset.clips)].astype(np.int64)
     return found
+
+
+def keep_together(dataset: Dataset, copies: Sequence[Sequence[str]]) -> Dataset:
+    """Return the dataset with one `track` for the clips of each recording, and for all that share theirs."""
+    track = {clip.id: clip.track for clip in dataset.clips}
+    parent = {name: name for name in track.values()}
+
+    def root(name: str) -> str:
+        while parent[name] != name:
+            name = parent[name]
+        return name
+
+    for ids in copies:
+        here = [root(track[name]) for name in ids if name in track]
+        for other in here[1:]:
+            parent[root(other)] = root(here[0])
+    clips = tuple(replace(clip, track=root(clip.track)) for clip in dataset.clips)
+    return replace(dataset, clips=clips)
 
 
 def strata_of(dataset: Dataset) -> Ints:

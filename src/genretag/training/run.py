@@ -254,6 +254,7 @@ def _describe(one: Run, parts: Parts, beginning: Beginning) -> CheckpointMeta:
                 "fractions": None if parts.split.folds is not None else list(parts.split.shares),
                 "folds": parts.split.folds,
                 "fold": parts.split.fold,
+                **({"copies": list(map(list, parts.split.copies))} if parts.split.copies else {}),
             },
             "recipe": asdict(plan.recipe),
             "beginning": beginning.origin,

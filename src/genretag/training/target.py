@@ -10,6 +10,7 @@ from genretag.datasets.base import Dataset
 from genretag.datasets.registry import REGISTRY, load
 from genretag.errors import SplitError
 from genretag.training.examples import FeatureFile
+from genretag.training.grouping import keep_together
 from genretag.training.options import TrainOptions
 from genretag.training.splits import USUAL_FRACTIONS, SplitKind, SplitPlan, make_split
 
@@ -170,7 +171,7 @@ def _split_of(meta: CheckpointMeta, dataset: Dataset) -> SplitPlan:
     known: dict[str, Any] = dict(recipe) if isinstance(recipe, dict) else {}
     train, valid, test = known.get("fractions") or USUAL_FRACTIONS
     return make_split(
-        dataset,
+        keep_together(dataset, known.get("copies") or ()),
         kind,
         seed=known.get("seed", meta.seed or 0),
         fractions=(train, valid, test),
