@@ -90,7 +90,7 @@ class LabelSet:
                     if all(isinstance(text, str) for text in texts):
                         task: Kind = "single" if kind == "single" else "multi"
                         fallback = None if inner is None else cls.from_dict(inner)
-                    return cls(tuple(names), task, genres, tuple(broad), tuple(vetoes), fallback)
+                        return cls(tuple(names), task, genres, tuple(broad), tuple(vetoes), fallback)
         raise CheckpointError("labels: the record is not {names, kind, genres} with or without broad, vetoes")
 
 
