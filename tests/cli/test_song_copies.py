@@ -52,6 +52,34 @@ def test_train_keeps_copies_in_one_part(genretag: Command, tmp_path: Path) -> No
     assert "may have been trained on these clips" not in measured.out + measured.err
 
 
+def test_a_listed_split_loses_copies_across_its_parts(genretag: Command, tmp_path: Path) -> None:
+    music = make_random_labels(tmp_path / "music", SONGS, "mp3 64")
+    parts = {0: "train", 1: "train", 2: "test"}
+    rows = [
+        f"{path.relative_to(music).as_posix()},{path.parent.name},{parts[int(path.name[:2]) % 3]}"
+        for path in sorted(music.glob("*/*"))
+    ]
+    # One copy of songs 2 and 5 is listed in train, the other one in test.
+    crossing = [row for row in rows if row.split("/")[1][:4] in ("02 1", "05 1")]
+    rows = [row.replace(",test", ",train") if row in crossing else row for row in rows]
+    listed = music / "list.csv"
+    listed.write_text("path,label,split\n" + "\n".join(rows) + "\n")
+    out = tmp_path / "out"
+    answer = genretag("train", "--dataset", "folder", "--model", "probe", "--data", listed, "--out", out)
+    assert answer.code == 0, answer.err
+    names = ", ".join(sorted(row.split(",")[0] for row in crossing))
+    assert "left out, for they are copies of files in a stricter part of the split" in answer.err
+    assert answer.err.count(names) == 1
+    meta = checkpoint.read_meta(out / "checkpoint.safetensors")
+    tracks = meta.extra["tracks"]
+    assert (tracks["train"] + tracks["valid"], tracks["test"]) == (2 * 8, 2 * 4 - 2)
+    measured = genretag(
+        "eval", "--model", out / "checkpoint.safetensors", "--dataset", "folder", "--data", listed, "--json"
+    )
+    assert json.loads(measured.out)["track"]["n"] == 6
+    assert "may have been trained on these clips" not in measured.out + measured.err
+
+
 def test_copies_with_two_genres_are_named(genretag: Command, tmp_path: Path) -> None:
     music = tmp_path / "music"
     for number in range(10):

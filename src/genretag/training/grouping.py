@@ -14,7 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold
 
-from genretag.datasets.base import Dataset
+from genretag.datasets.base import PARTS, Dataset
 from genretag.errors import SplitError
 
 Grouping = Literal["artist", "track"]
@@ -57,6 +57,21 @@ def keep_together(dataset: Dataset, copies: Sequence[Sequence[str]]) -> Dataset:
         for other in here[1:]:
             parent[root(other)] = root(here[0])
     clips = tuple(replace(clip, track=root(clip.track)) for clip in dataset.clips)
+    return replace(dataset, clips=clips)
+
+
+def drop_listed_copies(dataset: Dataset, copies: Sequence[Sequence[str]]) -> Dataset:
+    """Return the dataset without copies across the parts of its listed split.
+
+    Of a recording in several parts, the clips of test stay, else those of valid; the others are in no part.
+    """
+    part = {clip.id: clip.split for clip in dataset.clips}
+    dropped: set[str] = set()
+    for ids in copies:
+        here = [name for name in ids if part.get(name) is not None]
+        strictest = next((one for one in reversed(PARTS) if any(part[name] == one for name in here)), None)
+        dropped |= {name for name in here if part[name] != strictest}
+    clips = tuple(replace(clip, split=None) if clip.id in dropped else clip for clip in dataset.clips)
     return replace(dataset, clips=clips)
 
 

@@ -23,7 +23,7 @@ from genretag.training.cache import Frozen
 from genretag.training.copies import find_copies, name_conflicts
 from genretag.training.distributed import World
 from genretag.training.examples import Parts, load_parts, parts_from_file
-from genretag.training.grouping import keep_together
+from genretag.training.grouping import drop_listed_copies, keep_together
 from genretag.training.history import Watcher
 from genretag.training.options import TrainOptions
 from genretag.training.splits import make_split
@@ -192,6 +192,15 @@ def _recordings(
         watcher.news(f"{count:,} files hold {len(copies):,} recordings; copies stay together in the split")
     if conflicts and dataset.labels.kind == "single":
         watcher.warns(name_conflicts(conflicts, "kept"))
+    if dataset.official and options.folds is None and options.split in (None, "official"):
+        listed, dataset = dataset, drop_listed_copies(dataset, copies)
+        dropped = [old.id for old, new in zip(listed.clips, dataset.clips, strict=True) if old != new]
+        if dropped:
+            more = f" and {len(dropped) - 3:,} more" if len(dropped) > 3 else ""
+            watcher.warns(
+                f"left out, for they are copies of files in a stricter part of the split (test before valid "
+                f"before train): {', '.join(dropped[:3])}{more}"
+            )
     return keep_together(dataset, copies), copies
 
 
