@@ -121,6 +121,12 @@ def encoded(suffix: str, seconds: float, rate: int, channels: int, seed: int, le
     return _with_av(encoding, signal(seconds, rate, channels, seed, level), rate)
 
 
+def encode(suffix: str, wave: np.ndarray, rate: int, bit_rate: int | None = None) -> bytes:
+    """Encode samples (samples, channels) by PyAV, at a rate that the codec takes."""
+    encoding = ENCODINGS[suffix]
+    return _with_av(encoding._replace(bit_rate=bit_rate or encoding.bit_rate), wave, rate)
+
+
 def _with_av(encoding: Encoding, wave: np.ndarray, rate: int) -> bytes:
     layout = {1: "mono", 2: "stereo"}[wave.shape[1]]
     buffer = io.BytesIO()

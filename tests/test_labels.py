@@ -219,3 +219,14 @@ def test_families_are_named_by_the_broadest_genre() -> None:
         "Polka of my own": ("Polka of my own",),
         "Rock": ("Rock", "Hard Rock"),
     }
+
+
+def test_fallback_labels_belong_to_the_set() -> None:
+    inner = LabelSet(("auto/rock",), "multi", {"auto/rock": "Rock"}, broad=("auto/rock",))
+    labels = LabelSet(("mine", "auto/rock"), "multi", {"mine": "Rock"}, fallback=inner)
+    assert LabelSet.from_dict(json.loads(json.dumps(labels.to_dict()))) == labels
+    with pytest.raises(CheckpointError, match="'auto/rock' of the fallback is no label"):
+        LabelSet(("mine",), "multi", {}, fallback=inner)
+    for odd in (3, inner.to_dict() | {"fallback": inner.to_dict()}, {"names": ["mine"]}):
+        with pytest.raises(CheckpointError):
+            LabelSet.from_dict(labels.to_dict() | {"fallback": odd})

@@ -27,6 +27,9 @@ class LabelSet:
     A set of two levels names in `broad` the labels that exclude each other (their scores sum to one) and
     between which a track is first decided; the others refine. `vetoes` are labels that are no genres and
     beside which none is written, such as speech.
+
+    `fallback` are labels of this set that form a set of their own. If a veto applies, it decides instead (it
+    has vetoes too), and of its genres those are written that the outer set has.
     """
 
     names: tuple[str, ...]
@@ -34,6 +37,7 @@ class LabelSet:
     genres: Mapping[str, str] = field(default_factory=dict)
     broad: tuple[str, ...] = ()
     vetoes: tuple[str, ...] = ()
+    fallback: LabelSet | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -48,6 +52,8 @@ class LabelSet:
             raise CheckpointError(f"labels: {sorted(stray)[0]!r} is broad but has no genre")
         if stray := set(self.vetoes) - (set(self.names) - set(self.genres)):
             raise CheckpointError(f"labels: {sorted(stray)[0]!r} is a veto but a genre, or no label")
+        if self.fallback is not None and (stray := set(self.fallback.names) - set(self.names)):
+            raise CheckpointError(f"labels: {sorted(stray)[0]!r} of the fallback is no label")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -68,7 +74,8 @@ class LabelSet:
     def to_dict(self) -> dict[str, Any]:
         document = {"names": list(self.names), "kind": self.kind, "genres": dict(self.genres)}
         levels = {"broad": list(self.broad), "vetoes": list(self.vetoes)}
-        return document | {name: some for name, some in levels.items() if some}
+        document |= {name: some for name, some in levels.items() if some}
+        return document if self.fallback is None else document | {"fallback": self.fallback.to_dict()}
 
     @classmethod
     def from_dict(cls, document: object) -> LabelSet:
@@ -76,11 +83,14 @@ class LabelSet:
         match document:
             case {"names": list(names), "kind": str(kind), "genres": dict(genres), **rest}:
                 broad, vetoes = (_list(rest.pop(name, [])) for name in ("broad", "vetoes"))
-                if not rest and kind in get_args(Kind):
+                inner = rest.pop("fallback", None)
+                nested = isinstance(inner, dict) and "fallback" in inner
+                if not rest and not nested and kind in get_args(Kind):
                     texts = [*names, *genres, *genres.values(), *broad, *vetoes]
                     if all(isinstance(text, str) for text in texts):
                         task: Kind = "single" if kind == "single" else "multi"
-                        return cls(tuple(names), task, genres, tuple(broad), tuple(vetoes))
+                        fallback = None if inner is None else cls.from_dict(inner)
+                        return cls(tuple(names), task, genres, tuple(broad), tuple(vetoes), fallback)
         raise CheckpointError("labels: the record is not {names, kind, genres} with or without broad, vetoes")
 
 

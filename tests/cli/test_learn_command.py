@@ -74,7 +74,7 @@ def test_several_genres_a_file_come_from_its_tags(genretag: Command, tmp_path: P
             # Spelt in two ways, and all but the drones are loud.
             names = [genre if number % 2 else genre.lower()]
             tags.write(path, names if genre == "Drone" else [*names, "Loud"])
-    answer = genretag("learn", "--multi", "--json", folder)
+    answer = genretag("learn", "--multi", "--from-tags", "--json", folder)
     assert answer.code == 0
     document = json.loads(answer.out)
     assert (document["source"], document["task"]) == ("tags", "multi")

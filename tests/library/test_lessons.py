@@ -89,10 +89,22 @@ def test_folders_called_like_genres_are_taken_before_tags(tmp_path: Path) -> Non
     for name in ("Jazz", "rock"):
         taught(tmp_path / name / "Artist" / "song.mp3", "Polka")
     taught(tmp_path / "beside.mp3", "Polka")
+    taught(tmp_path / "Ann" / "song.mp3", "Ska", "Pop")
+    taught(tmp_path / "untagged.mp3")
     found = read_library(tmp_path, None)
-    assert (found.source, found.unlabelled) == ("folders", 1)
-    assert [file.genres for file in found.files] == [("Jazz",), ("rock",)]
-    assert {file.genres for file in read_library(tmp_path, "tags").files} == {("Polka",)}
+    # Each file by itself: the folder if that is a genre, else the tag.
+    assert (found.source, found.unlabelled) == ("both", 1)
+    assert {file.id: (file.genres, file.source) for file in found.files} == {
+        "Ann/song.mp3": (("Ska", "Pop"), "tag"),
+        "Jazz/Artist/song.mp3": (("Jazz",), "folder"),
+        "beside.mp3": (("Polka",), "tag"),
+        "rock/Artist/song.mp3": (("rock",), "folder"),
+    }
+    assert read_library(tmp_path, "folders").source == "folders"
+    assert {file.genres for file in read_library(tmp_path, "tags").files} == {
+        ("Polka",),
+        ("Ska", "Pop"),
+    }
 
 
 def test_folders_called_like_artists_are_not(tmp_path: Path) -> None:

@@ -52,3 +52,7 @@ def test_broad_scores_fall_for_a_track_unlike_the_training_tracks() -> None:
 def test_labels_that_do_not_add_up_are_refused() -> None:
     with pytest.raises(ModelError, match="10 broad labels, 50 scores and 0 vetoes make no 61 labels"):
         build("two-level", {"broad": 10, "temperature": 1.0}, 61)
+    odd = ({"broad": 10, "fallback": {"broad": 1}}, {"broad": 3})
+    for fallback in (3, *odd, {"broad": 3, "temperature": 1.0, "rows": "embedding"}):
+        with pytest.raises(ModelError):
+            build("two-level", {"broad": 10, "temperature": 1.0, "fallback": fallback}, 63)

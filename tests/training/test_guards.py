@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,9 +18,19 @@ from genretag.models.presets import PRESETS
 from genretag.models.registry import build_network, load_model
 from genretag.models.two_level import Familiar
 from genretag.predict.decide import DecisionRule, decide
-from genretag.training.guards import UNFAMILIAR, Guards, fit_familiar, guarded
+from genretag.predict.reasons import explain
+from genretag.training.guards import (
+    UNFAMILIAR,
+    Guards,
+    HostScores,
+    answers_of,
+    distance_limit,
+    fit_familiar,
+    guarded,
+    hears_speech,
+)
 
-GENRES = genre_labels(("Mine", "Other", "Third"), "single")
+GENRES = genre_labels(("Mine", "Other", "Rock"), "single")
 
 
 def clouds(files: int = 60) -> tuple[np.ndarray, np.ndarray]:
@@ -71,7 +80,7 @@ def head(host: Checkpoint) -> tuple[CheckpointMeta, dict[str, torch.Tensor]]:
 def guards(speech: float) -> Guards:
     familiar = Familiar(3, 50)
     familiar.limit.fill_(1000.0)
-    return Guards(familiar, np.full(10, 0.1), np.full(10, speech), 0.7)
+    return Guards(familiar, hears_speech(np.full(10, speech), 0.7), 0.7)
 
 
 def test_the_model_says_what_its_parts_say() -> None:
@@ -90,28 +99,65 @@ def test_the_model_says_what_its_parts_say() -> None:
         # The tags and the veto for speech are those of auto.
         np.testing.assert_allclose(found[3:54], auto.track(auto.rows(features)).sigmoid()[10:], atol=1e-5)
         assert 0 < found[54] < 0.5
+        # The answer of auto's own head follows, for tracks unlike the training files.
+        np.testing.assert_allclose(found[55:65], auto.track(auto.rows(features)).sigmoid()[:10], atol=1e-5)
+        np.testing.assert_allclose(found[65], found[53], atol=1e-5)
     assert described.labels.vetoes == ("speech", UNFAMILIAR)
     assert described.thresholds["speech"] == 0.7
 
 
 @pytest.mark.parametrize(
-    ("mine", "speech", "strange", "expected"),
+    ("mine", "speech", "novelty", "auto", "expected"),
     [
-        (0.6, 0.1, 0.1, ("Mine",)),
-        (0.45, 0.1, 0.1, ()),
-        (0.9, 0.8, 0.1, ()),
-        (0.9, 0.1, 0.6, ()),
+        (0.6, 0.1, 0.1, "rock", ("Mine",)),
+        (0.45, 0.1, 0.1, "rock", ()),
+        (0.9, 0.8, 0.1, "rock", ()),
+        # Unlike the training files: the answer of auto, if it is one of the user's genres and no speech.
+        (0.9, 0.1, 0.6, "rock", ("Rock",)),
+        (0.9, 0.1, 0.6, "jazz", ()),
+        (0.9, 0.8, 0.6, "rock", ()),
     ],
 )
-def test_a_genre_is_written_where_nothing_speaks_against_it(
-    mine: float, speech: float, strange: float, expected: tuple[str, ...]
+def test_a_genre_is_written_unless_a_veto_applies(
+    mine: float, speech: float, novelty: float, auto: str, expected: tuple[str, ...]
 ) -> None:
     host = checkpoint.load(checkpoint.resolve("auto"))
     described, _ = guarded(*head(host), host, guards(0.1))
     # A tag of the network is never written beside them.
     rest = (1 - mine) / 2
-    scores = np.array([mine, rest, rest, *[0.99] * 50, speech, strange])
-    assert decide(scores, described.labels, described.thresholds, DecisionRule()).genres == expected
+    broad = [0.91 if label == f"genre/{auto}" else 0.01 for label in host.meta.labels.broad]
+    scores = np.array([mine, rest, rest, *[0.0] * 50, speech, novelty, *broad, speech])
+    found = decide(scores, described.labels, described.thresholds, DecisionRule())
+    assert found.genres == expected
+    assert found.by_fallback == (novelty > 0.5 and expected != ())
+    sentences = explain(scores, described.labels, described.thresholds, DecisionRule()).sentences
+    assert any("fallback" in sentence for sentence in sentences) == found.by_fallback
+
+
+@pytest.mark.parametrize("hears", [True, False])
+def test_the_estimate_answers_as_the_model_decides(hears: bool) -> None:
+    host = checkpoint.load(checkpoint.resolve("auto"))
+    described, _ = guarded(*head(host), host, guards(0.1 if hears else 0.9))
+    random = np.random.default_rng(1)
+    probs = random.dirichlet([0.5] * 3, size=60)
+    speech, novelty = random.uniform(size=60), random.uniform(size=60)
+    broad = random.dirichlet([0.1] * 10, size=60)
+    columns, decisions = [], []
+    for track in range(60):
+        theirs = np.array([*broad[track], *[0.0] * 50, speech[track]])
+        genres = decide(theirs, host.meta.labels, host.meta.thresholds, DecisionRule()).genres
+        columns.append(2 if "Rock" in genres else -1)
+        own = [speech[track]] if hears else []
+        scores = np.array([*probs[track], *[0.0] * 50, *own, novelty[track], *broad[track], speech[track]])
+        decisions.append(decide(scores, described.labels, described.thresholds, DecisionRule()))
+    known = HostScores(np.zeros((60, 50)), speech, 0.7, np.array(columns))
+    answers, by_host = answers_of(probs, novelty, known, hears=hears)
+    names = ["Mine", "Other", "Rock"]
+    assert [decision.genres for decision in decisions] == [
+        (names[answer],) if answer >= 0 else () for answer in answers
+    ]
+    assert [decision.by_fallback for decision in decisions] == by_host.tolist()
+    assert 0 < by_host.sum() < (answers >= 0).sum() < 60
 
 
 def test_what_sounds_like_speech_may_be_learnt() -> None:
@@ -120,13 +166,16 @@ def test_what_sounds_like_speech_may_be_learnt() -> None:
     assert described.labels.vetoes == (UNFAMILIAR,)
 
 
-def test_which_files_would_get_a_genre() -> None:
-    sure = np.array([[0.9, 0.1, 0.0]] * 4 + [[0.45, 0.45, 0.1]] * 36)
-    some = replace(
-        guards(0.1),
-        strange=np.array([0.1, 0.6] + [0.1] * 38),
-        speech=np.array([0.1] * 2 + [0.8] + [0.1] * 37),
-    )
-    assert np.flatnonzero(some.sure(sure)).tolist() == [0, 3]
-    # Of two genres one always has half.
-    assert not some.sure(np.full((40, 2), [0.55, 0.45])).any()
+def test_of_two_genres_more_is_asked() -> None:
+    nothing = HostScores(np.zeros((2, 50)), np.zeros(2), 0.7, np.full(2, -1))
+    answers, _ = answers_of(np.array([[0.55, 0.45], [0.35, 0.65]]), np.zeros(2), nothing, hears=True)
+    assert answers.tolist() == [-1, 1]
+
+
+def test_the_novelty_limit_counts_artists_and_not_tracks() -> None:
+    distances = np.array([1.0] * 96 + [5.0, 6.0, 7.0, 8.0])
+    every_track_alone = np.arange(100)
+    assert distance_limit(distances, every_track_alone) == 1.0
+    # The four distant tracks are of four artists, the other 96 of one.
+    four_new_artists = np.array([0] * 96 + [1, 2, 3, 4])
+    assert distance_limit(distances, four_new_artists) == 8.0

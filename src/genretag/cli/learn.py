@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,7 +30,7 @@ def learn(
         bool | None,
         typer.Option(
             "--from-tags/--from-folders",
-            help="Where the genres stand; default: in the folders' names if most of these are known genres.",
+            help="Read genres from tags or folder names only (default: folders that are genres, else tags).",
         ),
     ] = None,
     name: Annotated[
@@ -62,6 +63,7 @@ def learn(
     from genretag.journal import Journal
     from genretag.library.lessons import as_clips, choose, read_library
     from genretag.store import Store
+    from genretag.training.copies import name_conflicts
     from genretag.training.learn import LearnOptions, model_path
     from genretag.training.learn import learn as run
 
@@ -89,6 +91,10 @@ def learn(
     learnt = run(folder, as_clips(folder, lessons.files), asked)
     for failure in (*library.failures, *learnt.failures):
         say(f"left out: [{failure.code}] {failure.message}")
+    if learnt.conflicts:
+        say(name_conflicts(learnt.conflicts, "left out"))
+    if learnt.copies and not quiet:
+        say(f"left out, for they are copies of other files: {learnt.copies:,}")
     if learnt.few and not quiet:
         say(f"left out, for too few files can be heard: {_counts(learnt.few)}")
     by_default = default and learnt.above_chance
@@ -97,7 +103,7 @@ def learn(
     if json:
         print(json_line(_document(library, lessons, learnt, by_default)))
     else:
-        _show(learnt)
+        _show(learnt, lessons)
     if not quiet:
         _tell_what_next(folder, learnt, replaced=replaced, by_default=by_default)
     return 1 if library.failures or learnt.failures else 0
@@ -105,9 +111,12 @@ def learn(
 
 def _tell_what_is_learnt(library: Library, lessons: Lessons) -> None:
     """Where the genres stand, and which files and genres are not used."""
-    where = "the names of the folders" if library.source == "folders" else "the files' tags"
-    other = "--from-tags" if library.source == "folders" else "--from-folders"
-    say(f"genres from {where} ({other} for the other way); listening to {len(lessons.files):,} files")
+    where, other = {
+        "folders": ("the names of the folders", "--from-tags for the other way"),
+        "tags": ("the files' tags", "--from-folders for the other way"),
+        "both": ("folders called like known genres, else from tags", "--from-folders or --from-tags for one"),
+    }[library.source]
+    say(f"genres from {where} ({other}); listening to {len(lessons.files):,} files")
     if lessons.few:
         say(f"left out, for they have too few files: {_counts(lessons.few)}")
     if lessons.more:
@@ -125,17 +134,33 @@ def _counts(files: Mapping[str, int]) -> str:
     return named if len(ranked) <= _NAMED else f"{named} and {len(ranked) - _NAMED:,} more"
 
 
-def _show(learnt: Learnt) -> None:
+def _sources(lessons: Lessons) -> dict[str, str]:
+    """Return the sources of the labels of each genre, with numbers of files if there are two."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for file in lessons.files:
+        for genre in file.genres:
+            counts[genre][file.source] += 1
+    return {
+        genre: next(iter(some))
+        if len(some) == 1
+        else ", ".join(f"{source} {count:,}" for source, count in some.most_common())
+        for genre, some in counts.items()
+    }
+
+
+def _show(learnt: Learnt, lessons: Lessons) -> None:
     """The genres in a table, and the figures of all in a few lines."""
     from genretag.cli.output import table
 
     evaluation, files = learnt.evaluation, learnt.meta.extra["files"]
+    sources = _sources(lessons)
     rows = []
     for genre, scores in evaluation.per_class.items():
         right = "-" if scores.recall is None else f"{100 * scores.recall:.0f} %"
         share = f"{100 * files[genre] / evaluation.track.n:.0f} %"
-        rows.append((printable(genre), f"{files[genre]:,}", right, share, _taken_for(learnt, genre)))
-    table(("genre", "files", "right", "by chance", "else mostly taken for"), rows)
+        row = (printable(genre), f"{files[genre]:,}", sources[genre], right, share, _taken_for(learnt, genre))
+        rows.append(row)
+    table(("genre", "files", "label from", "right", "by chance", "else mostly taken for"), rows)
     for line in _figures(learnt):
         print(printable(line))
 
@@ -152,22 +177,34 @@ def _taken_for(learnt: Learnt, genre: str) -> str:
 
 
 def _figures(learnt: Learnt) -> list[str]:
-    """How good, how sure, beside what, and whether to believe it."""
-    track, baseline = learnt.evaluation.track, learnt.evaluation.baseline
-    low, high = (100 * bound for bound in track.accuracy_ci)
-    what = "yes-or-no answers" if learnt.answered is None else "files"
-    lines = [
-        f"{100 * track.accuracy:.1f} % of {what} right (95 % interval {low:.1f} to {high:.1f}), by chance "
-        f"{100 * baseline.accuracy:.1f} % ({baseline.name}); {_how(learnt.grouped)}"
-    ]
-    if learnt.answered is not None and learnt.right is not None:
-        share = f"{100 * learnt.right / learnt.answered:.1f} %" if learnt.answered else "none"
-        lines.append(
-            f"{learnt.answered:,} of {track.n:,} files would get a genre, {share} of these the right one; "
-            "the others would be left alone (unsure)"
+    """How many files of other artists get a genre, how many of these the right one, and accuracy of all."""
+    track, baseline, found = learnt.evaluation.track, learnt.evaluation.baseline, learnt.abstention
+    what = "yes-or-no answers" if found is None else "files"
+    lines = []
+    if found is not None:
+        share = 100 * found.answered / track.n
+        others = {"file": "other files", "folder": "files in other folders"}
+        line = (
+            f"of 100 {others.get(learnt.grouped.by, 'files by other artists')}, about {share:.0f} get a genre"
         )
-        if not learnt.hears_speech:
-            lines.append("these files sound like speech, so speech will not be left alone")
+        if found.answered:
+            low, high = (100 * bound for bound in found.right_ci)
+            right = 100 * found.right / found.answered
+            line += f", {right:.0f} % of these right (95 % interval {low:.0f} to {high:.0f} %)"
+        lines.append(line + "; the others are left unchanged (unsure)")
+        if found.by_host:
+            lines.append(
+                f"{100 * found.by_host / track.n:.0f} of these 100 are unlike the training files and get "
+                "the genre that `auto` finds"
+            )
+    low, high = (100 * bound for bound in learnt.accuracy_ci)
+    alone = "" if found is None else "without abstaining, "
+    lines.append(
+        f"{alone}{100 * track.accuracy:.1f} % of {what} right (95 % interval {low:.1f} to {high:.1f}), by "
+        f"chance {100 * baseline.accuracy:.1f} % ({baseline.name}); {_how(learnt.grouped)}"
+    )
+    if found is not None and not learnt.hears_speech:
+        lines.append("these files sound like speech, so the model does not abstain from speech")
     return lines
 
 
@@ -193,7 +230,7 @@ def _tell_what_next(folder: Path, learnt: Learnt, *, replaced: bool, by_default:
 
 
 def _document(library: Library, lessons: Lessons, learnt: Learnt, by_default: bool) -> dict[str, object]:
-    evaluation, grouped = learnt.evaluation, learnt.grouped
+    evaluation, grouped, found = learnt.evaluation, learnt.grouped, learnt.abstention
     return {
         "model": learnt.meta.name,
         "path": str(learnt.path),
@@ -207,6 +244,8 @@ def _document(library: Library, lessons: Lessons, learnt: Learnt, by_default: bo
             "more": lessons.more,
             "unlabelled": library.unlabelled,
             "written_by_genretag": library.ours,
+            "copies": learnt.copies,
+            "conflicting": [[clip.id for clip in copies] for copies in learnt.conflicts],
             "failed": [
                 {"code": failure.code, "message": failure.message}
                 for failure in (*library.failures, *learnt.failures)
@@ -214,10 +253,14 @@ def _document(library: Library, lessons: Lessons, learnt: Learnt, by_default: bo
         },
         "held_back": {"folds": grouped.folds, "by": grouped.by, "may_be_too_good": grouped.doubtful},
         "accuracy": evaluation.track.accuracy,
-        "accuracy_ci": list(evaluation.track.accuracy_ci),
+        "accuracy_ci": list(learnt.accuracy_ci),
         "chance": evaluation.baseline.accuracy,
-        "answered": learnt.answered,
-        "right": learnt.right,
+        "tracks": evaluation.track.n,
+        "answered": None if found is None else found.answered,
+        "answered_ci": None if found is None else list(found.answered_ci),
+        "right": None if found is None else found.right,
+        "right_ci": None if found is None else list(found.right_ci),
+        "answered_by_auto": None if found is None else found.by_host,
         "per_class": {
             genre: {"precision": one.precision, "recall": one.recall, "n": one.n}
             for genre, one in evaluation.per_class.items()

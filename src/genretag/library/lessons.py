@@ -22,6 +22,7 @@ from genretag.tagging.heading import read_heading
 from genretag.tagging.scan import ScanOptions, scan
 
 Source = Literal["folders", "tags"]
+Origin = Literal["folder", "tag"]
 MIN_FILES = 5
 # What is learnt from fewer files cannot be measured: some must be held back.
 FEWEST_FILES = 3
@@ -32,22 +33,27 @@ MOST_FILES = 200
 
 @dataclass(frozen=True)
 class Labelled:
-    """A file with the genres that its folder or its tag gives it; `id` is its path below the folder."""
+    """A file with the genres that its folder or its tag gives it; `id` is its path below the folder.
+
+    `source` tells which of them gave the genres.
+    """
 
     id: str
     path: Path
     genres: tuple[str, ...]
+    source: Origin = "folder"
 
 
 @dataclass(frozen=True)
 class Library:
     """The labelled files of a folder, and what is not among them.
 
-    `unlabelled` files have no genre, `ours` only one that genretag wrote; `failures` could not be looked at.
+    `source` is "both" if some labels are names of folders and others are tags. `unlabelled` files have no
+    genre, `ours` only one that genretag wrote; `failures` could not be read.
     """
 
     root: Path
-    source: Source
+    source: Source | Literal["both"]
     files: tuple[Labelled, ...]
     unlabelled: int
     ours: int
@@ -69,11 +75,15 @@ class Lessons:
 def read_library(
     root: Path, source: Source | None, journal: Journal | None = None, *, quiet: bool = False
 ) -> Library:
-    """Every audio file below `root` with its genres; links are followed, for nothing is written.
+    """Read the genres of every audio file below a folder; links are followed, because nothing is written.
 
-    Without a `source` the names of the folders are taken where most of them are known genres, else the tags
-    where two genres at least stand in them, else the folders. Tags that `journal` knows as genretag's own
-    teach nothing and are left out. TrainingError where `root` is no folder.
+    Without a `source` each file gets the name of its folder if that is a known genre, else the genres in its
+    tag. A file without either gets the name of its folder if most folders are called like genres, or if the
+    labels found so far are of fewer than two genres. Tags that `journal` knows as written by genretag are not
+    used.
+
+    Raises:
+        TrainingError: `root` is no folder.
     """
     if not root.is_dir():
         raise TrainingError(f"{root}: no such folder; give one with a folder per genre, or with tagged music")
@@ -81,30 +91,44 @@ def read_library(
     failures = [one.error for one in found if one.error is not None]
     paths = [one.path for one in found if one.error is None]
     folders = [_in_folder(root, path) for path in paths]
-    named = sorted({file.genres[0] for file in folders if file.genres})
-    if source == "folders" or (source is None and _are_genres(named)):
-        return _library(root, "folders", folders, 0, failures)
-    tagged, unread, ours = [], list[FileError](), 0
-    for path in _shown(paths, quiet):
+    if source == "folders":
+        return _library(root, folders, failures, 0, source)
+    files = list(folders)
+    unread: dict[int, FileError] = {}
+    ours: set[int] = set()
+    untold = [number for number, file in enumerate(folders) if source == "tags" or not _is_genre(file)]
+    for number, path in zip(untold, _shown([paths[number] for number in untold], quiet), strict=True):
+        files[number] = replace(folders[number], genres=(), source="tag")
         try:
             genres = tags.read(path).genres
         except TagError as error:
-            unread.append(FileError.of(error))
+            unread[number] = FileError.of(error)
             continue
         if genres and journal is not None and _wrote(journal, path, genres):
-            ours += 1
+            ours.add(number)
         else:
-            tagged.append(Labelled(path.relative_to(root).as_posix(), path, split_genres(genres)))
-    if source is None and len({genre for file in tagged for genre in file.genres[:1]}) < 2 <= len(named):
-        return _library(root, "folders", folders, 0, failures)
-    return _library(root, "tags", tagged, ours, [*failures, *unread])
+            files[number] = replace(files[number], genres=split_genres(genres))
+    named = sorted({file.genres[0] for file in folders if file.genres})
+    labels = {genre for file in files for genre in file.genres[:1]}
+    if source is None and (_are_genres(named) or len(labels) < 2 <= len(named)):
+        files = [file if file.genres else folder for file, folder in zip(files, folders, strict=True)]
+    without = {number for number, file in enumerate(files) if not file.genres}
+    failures += [unread[number] for number in sorted(without & unread.keys())]
+    kept = [file for number, file in enumerate(files) if number not in without & (unread.keys() | ours)]
+    return _library(root, kept, failures, len(without & ours), source)
 
 
 def _library(
-    root: Path, source: Source, files: Sequence[Labelled], ours: int, failures: Sequence[FileError]
+    root: Path,
+    files: Sequence[Labelled],
+    failures: Sequence[FileError],
+    ours: int,
+    source: Source | None,
 ) -> Library:
     labelled = tuple(file for file in files if file.genres)
-    return Library(root, source, labelled, len(files) - len(labelled), ours, tuple(failures))
+    kinds = {file.source for file in labelled}
+    found: Source | Literal["both"] = "both" if len(kinds) > 1 else "folders" if "folder" in kinds else "tags"
+    return Library(root, source or found, labelled, len(files) - len(labelled), ours, tuple(failures))
 
 
 def _shown(paths: Sequence[Path], quiet: bool) -> Iterable[Path]:
@@ -130,6 +154,11 @@ def _text(name: str) -> str:
     except UnicodeEncodeError:
         return os.fsencode(name).decode("latin-1")
     return name
+
+
+def _is_genre(file: Labelled) -> bool:
+    """Return True if the folder of a file is called like a known genre."""
+    return bool(file.genres) and lookup(file.genres[0]) is not None
 
 
 def _are_genres(names: Sequence[str]) -> bool:
@@ -205,7 +234,7 @@ def _one_spelling(genres: Iterable[str]) -> Callable[[str], str]:
 
 
 def _too_few(library: Library, counts: Counter[str], min_files: int) -> str:
-    where = "folders" if library.source == "folders" else "tags"
+    where = {"folders": "folders", "tags": "tags", "both": "folders and tags"}[library.source]
     what = f"to learn, two genres need {min_files} files each"
     if not counts:
         ours = f" but those that genretag wrote ({library.ours:,})" if library.ours else ""

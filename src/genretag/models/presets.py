@@ -323,6 +323,7 @@ COMPOSED: dict[str, Preset] = {
             "references": 0,
             "nearest": 5,
             "steepness": 8.0,
+            "fallback": None,
         },
         search={},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -19,9 +20,10 @@ class TwoLevel(Probe):
     tells speech and the like from music. With `familiar` one more veto comes last: how unlike a track is to
     all that the head learnt. With `references`, the number of training tracks that the model holds, the broad
     probabilities are multiplied by the probability that the track resembles these (see `Familiarity`), so
-    that they add up to less than one for other music; the other labels stay as they are. All come as logits
-    whose sigmoid they are, so that a set of several labels holds them. Made of parts that were trained; there
-    is nothing to train here.
+    that they add up to less than one for other music; the other labels stay as they are. With `fallback`, the
+    configuration of another such model on the scores of the same base, the broad probabilities and the vetoes
+    of that model follow. All come as logits whose sigmoid they are, so that a set of several labels holds
+    them. Made of parts that were trained; there is nothing to train here.
     """
 
     def __init__(
@@ -36,20 +38,29 @@ class TwoLevel(Probe):
         references: int = 0,
         nearest: int = 5,
         steepness: float = 8.0,
+        fallback: Mapping[str, Any] | None = None,
         base_labels: int = 50,
         offset: float = 1e-3,
         **probe: Any,
     ) -> None:
         super().__init__(broad, shape, base_labels=base_labels, offset=offset, **probe)
-        if labels != broad + base_labels + vetoes + familiar:
+        added = 0
+        if fallback is not None:
+            if not isinstance(fallback, Mapping) or fallback.get("fallback") is not None:
+                raise ValueError("fallback must be the configuration of a model without one")
+            added = int(fallback.get("broad", 0))
+            added += int(fallback.get("vetoes", 0)) + bool(fallback.get("familiar"))
+        if labels != broad + base_labels + vetoes + familiar + added:
             parts = f"{broad} broad labels, {base_labels} scores and {vetoes + familiar} vetoes"
-            raise ValueError(f"{parts} make no {labels} labels")
+            more = f" with {added} labels of another model" if added else ""
+            raise ValueError(f"{parts}{more} make no {labels} labels")
         self.temperature, self.odds_offset = temperature, offset
         self.veto = nn.Linear(base_labels, vetoes).requires_grad_(False) if vetoes else None
         self.familiar = Familiar(broad, base_labels) if familiar else None
         self.familiarity = (
             Familiarity(references, base_labels, nearest=nearest, steepness=steepness) if references else None
         )
+        self.fallback = None if fallback is None else _without_base(fallback, base_labels + added, shape)
 
     def scores(self, rows: Tensor) -> Tensor:
         """The base's probabilities from rows, be they these already or its embedding: (..., base_labels)."""
@@ -76,7 +87,21 @@ class TwoLevel(Probe):
             parts.append(self.veto(odds).sigmoid().mean(dim=1))
         if self.familiar is not None:
             parts.append(self.familiar(odds.mean(dim=1)))
+        if self.fallback is not None:
+            # Both are probabilities: sigmoid undoes the logit at the end of the other model.
+            other = self.fallback._judged(scores).sigmoid()
+            broad, base = self.fallback.decision.labels, scores.shape[2]
+            parts += [other[:, :broad], other[:, broad + base :]]
         return torch.cat(parts, dim=1).logit(eps=torch.finfo(rows.dtype).eps)
+
+
+def _without_base(config: Mapping[str, Any], labels: int, shape: tuple[int, ...]) -> TwoLevel:
+    """Build a model that takes the scores of a base and does not hold the base itself."""
+    model = TwoLevel(labels, shape, **config)
+    if not model.from_scores:
+        raise ValueError("the fallback must be a model on the scores of the base")
+    model.base = nn.Identity()
+    return model
 
 
 class Familiar(nn.Module):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -13,6 +13,8 @@ from genretag.labels import LabelSet, parents
 
 # Where a multi-label checkpoint carries no calibrated threshold for a label.
 DEFAULT_THRESHOLD = 0.5
+# In a record whose genres come from the fallback labels, which are those of the model `auto`.
+REASON_FALLBACK = "auto"
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,14 @@ class DecisionRule:
 
 @dataclass(frozen=True)
 class Decision:
-    """Genres, surest first; empty when nothing was sure enough. `confidence`: score of the best genre."""
+    """Genres, surest first; empty when nothing was sure enough. `confidence`: score of the best genre.
+
+    `by_fallback`: the fallback labels of the set decided, because the track is unlike the training files.
+    """
 
     genres: tuple[str, ...]
     confidence: float
+    by_fallback: bool = False
 
 
 def decide(
@@ -50,7 +56,9 @@ def decide(
     ten; a threshold of the rule's cannot lower this one). Without a broad genre nothing is written. Labels of
     finer genres follow where they reach their thresholds and descend from the broad one.
 
-    Where a veto of the set reaches its own threshold nothing is written, whatever the rule says.
+    Where a veto of the set reaches its own threshold nothing is written, whatever the rule says. A set with
+    fallback labels is then decided by these, which have vetoes of their own; of that decision the first genre
+    that the outer set has is kept.
     """
     named = dict(zip(labels.names, scores.tolist(), strict=True))
     asked = {label: threshold_of(label, labels, thresholds, rule) for label in labels.genres}
@@ -65,9 +73,30 @@ def decide(
         best = max((named[label] for label in labels.genres), default=0.0)
         best = sure[ranked[0]] if ranked else best
     vetoed = any(named[label] >= thresholds.get(label, DEFAULT_THRESHOLD) for label in labels.vetoes)
+    if vetoed and labels.fallback is not None:
+        return _by_fallback(named, labels.fallback, set(labels.genres.values()), best, thresholds, rule)
     if not ranked or vetoed or best < rule.min_confidence:
         return Decision((), best)
     return Decision(tuple(ranked[: 1 if task == "single" else rule.top]), best)
+
+
+def _by_fallback(
+    named: Mapping[str, float],
+    fallback: LabelSet,
+    known: Collection[str],
+    confidence: float,
+    thresholds: Mapping[str, float],
+    rule: DecisionRule,
+) -> Decision:
+    """Decide by the fallback labels; only `known` genres count."""
+    scores = np.array([named[label] for label in fallback.names])
+    everything = replace(rule, top=len(fallback), task="multi")
+    found = decide(scores, fallback, thresholds, everything)
+    genres = tuple(genre for genre in found.genres if genre in known)
+    if not genres:
+        return Decision((), confidence)
+    # Genres of a learnt model exclude each other.
+    return Decision(genres[:1], found.confidence, by_fallback=True)
 
 
 def _two_levels(

@@ -125,6 +125,10 @@ def _sentences(
 ) -> Iterable[str]:
     leads = [item for item in weighed if item.role in ("plain", "broad", "beside")]
     vetoes = [item for item in weighed if item.role == "veto" and item.reached]
+    if decision.by_fallback:
+        yield f"Unlike the training files: {_listed(vetoes)}."
+        yield f"The fallback model decides: {decision.genres[0]} ({decision.confidence:.2f})."
+        return
     if vetoes:
         yield f"Nothing is written, because this is {_listed(vetoes)}."
     if not labels.genres:

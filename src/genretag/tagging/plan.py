@@ -36,7 +36,8 @@ class Record:
     `genres` is what the file is to hold (empty where nothing was decided), `previous` what it held before,
     `scores` a probability for every label of the model. `audio` identifies the sound, so that a plan is
     never carried out on another file that took the name. `album` is what was decided for the file's album and
-    how it stands to it (see `album.Verdict`), None where it was decided by itself.
+    how it stands to it (see `album.Verdict`), None where it was decided by itself. `reason` is "auto" if a
+    learnt model left the decision to the head of `auto`; without a reason it is not in the JSON.
     """
 
     path: Path
@@ -49,9 +50,11 @@ class Record:
     error: FileError | None = None
     audio: str | None = None
     album: Mapping[str, Any] | None = None
+    reason: str | None = None
 
     def to_json(self) -> str:
         """One line; bytes of a name that are not UTF-8 become lone surrogates, which `json` reads back."""
+        reason = {} if self.reason is None else {"reason": self.reason}
         return json_line(
             {
                 "path": str(self.path),
@@ -65,6 +68,7 @@ class Record:
                 "audio": self.audio,
                 "album": self.album,
             }
+            | reason
         )
 
 
@@ -183,6 +187,7 @@ def parse_record(line: str, where: str) -> Record:
         error=_error(document, where),
         audio=_text(document, "audio", where),
         album=_album(document, where),
+        reason=_text(document, "reason", where),
     )
 
 

@@ -17,7 +17,7 @@ from genretag.escapes import json_line
 from genretag.interruption import held_off
 from genretag.labels import split_genres
 from genretag.places import Place
-from genretag.predict.decide import Decision, DecisionRule, decide
+from genretag.predict.decide import REASON_FALLBACK, Decision, DecisionRule, decide
 from genretag.predict.engine import EngineOptions, Job, PredictorLike, TrackScores, predict
 from genretag.predict.heads import KnownScores
 from genretag.store import CachedScores, FileKey, KnownFile, Store
@@ -218,7 +218,10 @@ class Tagging:
             return record
         if verdict is not None:
             return self._decided(record, candidate, candidate.known, verdict.genres)
-        decided = self.options.genre_map.apply(self._decision(track.scores).genres)
+        decision = self._decision(track.scores)
+        if decision.by_fallback:
+            record = replace(record, reason=REASON_FALLBACK)
+        decided = self.options.genre_map.apply(decision.genres)
         return self._decided(record, candidate, candidate.known, decided)
 
     def _decided(

@@ -117,6 +117,19 @@ def _decided(network: nn.Module, rows: NDArray[np.float32], world: World) -> NDA
     return logits
 
 
+class Rows(nn.Module):
+    """The frozen part of a fitted network as a network: features to rows."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, features: Tensor) -> Tensor:
+        network: Any = self.network
+        rows: Tensor = (network.rows if hasattr(network, "rows") else network.embed)(features)
+        return rows
+
+
 @contextlib.contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
     """Evaluation mode, and back to what every module was in."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -12,7 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold
 
-from genretag.datasets.base import Dataset
+from genretag.datasets.base import PARTS, Dataset
 from genretag.errors import SplitError
 
 Grouping = Literal["artist", "track"]
@@ -38,6 +40,39 @@ def groups_of(dataset: Dataset, by: Grouping = "artist") -> Ints:
     graph = coo_array((np.ones(len(edges)), (rows, columns)), shape=(nodes, nodes))
     found: Ints = connected_components(graph, directed=False)[1][: len(dataset.clips)].astype(np.int64)
     return found
+
+
+def keep_together(dataset: Dataset, copies: Sequence[Sequence[str]]) -> Dataset:
+    """Return the dataset with one `track` for the clips of each recording, and for all that share theirs."""
+    track = {clip.id: clip.track for clip in dataset.clips}
+    parent = {name: name for name in track.values()}
+
+    def root(name: str) -> str:
+        while parent[name] != name:
+            name = parent[name]
+        return name
+
+    for ids in copies:
+        here = [root(track[name]) for name in ids if name in track]
+        for other in here[1:]:
+            parent[root(other)] = root(here[0])
+    clips = tuple(replace(clip, track=root(clip.track)) for clip in dataset.clips)
+    return replace(dataset, clips=clips)
+
+
+def drop_listed_copies(dataset: Dataset, copies: Sequence[Sequence[str]]) -> Dataset:
+    """Return the dataset without copies across the parts of its listed split.
+
+    Of a recording in several parts, the clips of test stay, else those of valid; the others are in no part.
+    """
+    part = {clip.id: clip.split for clip in dataset.clips}
+    dropped: set[str] = set()
+    for ids in copies:
+        here = [name for name in ids if part.get(name) is not None]
+        strictest = next((one for one in reversed(PARTS) if any(part[name] == one for name in here)), None)
+        dropped |= {name for name in here if part[name] != strictest}
+    clips = tuple(replace(clip, split=None) if clip.id in dropped else clip for clip in dataset.clips)
+    return replace(dataset, clips=clips)
 
 
 def strata_of(dataset: Dataset) -> Ints:

@@ -1,12 +1,12 @@
-"""Genres of one's own: a small head on the frozen network of `auto`, measured on files that it did not hear.
+"""Train a model on a user's genres: a linear head on the frozen encoder of `auto`, measured on new artists.
 
-The head is a linear layer on the network's embedding of each window (the probe of `training.fit`). Folds that
-keep artists and albums together say how good it is and how sure it may be; then it is fitted to all files.
+The head is a logistic regression on the mean embedding of a track. Nested folds that keep artists and
+albums together estimate how many files of new artists it answers, and how many of these answers are right;
+then it is fitted to all files.
 """
 
 from __future__ import annotations
 
-import copy
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,38 +16,42 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from genretag import __version__
 from genretag import checkpoint as checkpoints
-from genretag.audio.windows import Coverage
 from genretag.checkpoint import Checkpoint, CheckpointMeta
 from genretag.datasets.base import Clip, Dataset
 from genretag.errors import FileError, TrainingError
 from genretag.labels import Kind, LabelSet
 from genretag.models.presets import PRESETS
 from genretag.models.records import Fit
-from genretag.models.registry import build_network, for_inference
 from genretag.predict.engine import EngineOptions
-from genretag.training.cache import FeatureCache, Front, Frozen
+from genretag.training.bootstrap import Floats
+from genretag.training.copies import (
+    BASE,
+    embed_files,
+    encoder_config,
+    one_per_recording,
+    probe_on,
+    recording_groups,
+    with_two_labels,
+)
 from genretag.training.distributed import World
 from genretag.training.examples import Examples
 from genretag.training.finish import calibrated_on
 from genretag.training.fit import fit_classical
-from genretag.training.forward import probabilities
+from genretag.training.forward import by_track, probabilities
 from genretag.training.grouping import Ints, cut_folds, groups_of, strata_of
-from genretag.training.guards import fit_guards, guarded
-from genretag.training.inner import OutOfFold, out_of_fold
+from genretag.training.guards import Guards, fit_familiar, guarded, hears_speech, score_by_host
+from genretag.training.inner import out_of_fold
 from genretag.training.metrics import Evaluation, evaluate_scores
-from genretag.training.run import Rows
+from genretag.training.nested import TrainingSet, fit_head, nested_estimate, rate_interval
 from genretag.training.splits import TOLERATED
 from genretag.training.windows import FileWindows, StoredWindows
 
-BASE = "auto"
-# As `tag` hears a file where nothing else is asked for.
-COVERAGE: Coverage = "fast"
-# `c` was chosen in folds over GTZAN's train clips and over soundtracks: see docs/learn.md.
-RECIPE = Fit(c=0.1, class_weights=True, artist_exponent=0.5)
+# `c` was chosen in folds by artist over twenty clips a genre: see docs/learn.md.
+RECIPE = Fit(c=0.01, class_weights=True, artist_exponent=0.5)
 FOLDS = 5
 _NAMED = 4
 CPU = World(torch.device("cpu"))  # for the head; the network may run elsewhere
@@ -87,32 +91,49 @@ class Grouped:
         return self.by == "file" or self.unknown > TOLERATED * len(self.groups)
 
 
+@dataclass(frozen=True)
+class Abstention:
+    """Files that would get a genre and, of these, the right one, with 95 % intervals of both shares.
+
+    `by_host` of the answers are those of `auto`, for files unlike the training files.
+    """
+
+    answered: int
+    right: int
+    by_host: int
+    answered_ci: tuple[float, float]
+    right_ci: tuple[float, float]
+
+
 @dataclass(frozen=True, eq=False)
 class Learnt:
-    """A model of own genres at `path`, and how good it is on files that the fits of its folds did not hear.
+    """A learnt model at `path`, and how good it is on files of other artists.
 
-    `answered` files would get a genre, `right` of them the true one; None where files have several genres.
-    `hears_speech` is False where `auto`'s veto for speech had to be left out. `failures` are files that could
-    not be heard, `few` the genres of which too few could.
+    `accuracy_ci` is the 95 % interval of the accuracy without abstaining. `abstention` is None if files have
+    several genres. `hears_speech` is False if `auto`'s veto for speech had to be left out. `failures` are
+    files that could not be analysed, `few` the genres with too few files. `copies` files were left out as
+    copies of others, and all files of the recordings in `conflicts`, whose files have different genres.
     """
 
     path: Path
     meta: CheckpointMeta
     evaluation: Evaluation
+    accuracy_ci: tuple[float, float]
     grouped: Grouped
-    answered: int | None
-    right: int | None
+    abstention: Abstention | None
     hears_speech: bool
     failures: tuple[FileError, ...]
     few: dict[str, int]
+    copies: int
+    conflicts: tuple[tuple[Clip, ...], ...]
 
     @property
     def above_chance(self) -> bool:
-        """Whether the genres can be told apart at all: the interval lies above what needs no listening."""
+        """Return True if the interval lies above what a constant answer reaches."""
         track = self.evaluation.track
         if track.roc_auc_ci is not None:
             return track.roc_auc_ci[0] > 0.5
-        return track.accuracy_ci[0] > self.evaluation.baseline.accuracy
+        return self.accuracy_ci[0] > self.evaluation.baseline.accuracy
 
 
 def model_path(name: str) -> Path:
@@ -125,83 +146,120 @@ def model_path(name: str) -> Path:
 
 
 def learn(root: Path, clips: Sequence[Clip], options: LearnOptions) -> Learnt:
-    """Learn the genres of clips from their sound; the model is found by its name from then on.
+    """Train a model on the genres of clips; it is found by its name afterwards.
 
-    Clips have paths below `root`; their `artist` and `track` (an album, or they themselves) say which belong
-    together. Windows that were heard before come from the feature cache. TrainingError, in one line, where
-    there are not two genres with enough files to hear; what the engine raises.
+    Embeddings come from the feature cache, which is filled if they are missing. The files of a recording
+    count once; with single labels, a recording whose files have different genres is left out.
+
+    Args:
+        root: Folder of the clips.
+        clips: Their `artist` and `track` (an album, or the file) tell which belong together.
+        options: Name, least number of files of a genre, and the machine.
+
+    Raises:
+        TrainingError: There are not two genres with enough files.
+        GenretagError: What the engine raises.
     """
     path = model_path(options.name)
     host = checkpoints.load(checkpoints.resolve(BASE))
     kind: Kind = "multi" if options.multi else "single"
-    config = _config(host, kind)
-    stored, failures = _heard(host, config, clips, options)
-    clips, few = _enough([clip for clip in clips if clip.id in stored], options.min_files, failures)
-    dataset = _dataset(root, clips, kind)
+    config = {**encoder_config(host), "kind": kind, "statistics": ["mean"]}
+    clips, stored, failures = _embedded(host, clips, options)
+    groups = recording_groups([stored[clip.id] for clip in clips])
+    conflicts = [] if options.multi else with_two_labels(clips, groups)
+    unclear = {clip.id for some in conflicts for clip in some}
+    kept = [clip for clip in one_per_recording(clips, groups) if clip.id not in unclear]
+    copies = len(clips) - len(kept) - len(unclear)
+    kept, few = _enough(kept, options.min_files, failures)
+    dataset = _dataset(root, kept, kind)
     grouped = _grouped(dataset, options.seed)
     examples = _examples(dataset, stored, grouped.groups)
-    network = _probe(host, config, len(dataset.labels))
-    inside = out_of_fold(network, examples, RECIPE, config, CPU, folds=grouped.folds, seed=options.seed)
-    fit_classical(network, examples, RECIPE, config, CPU, seed=options.seed)
-    meta = calibrated_on(
-        _described(host, config, dataset, grouped, options),
-        examples,
-        inside.logits,
-        inside.track,
-        _on(grouped),
-    )
-    evaluation = _evaluation(meta, inside, grouped)
-    state = network.state_dict()
-    answered = right = None
-    hears_speech = False
-    if kind == "single":
-        folds = cut_folds(strata_of(dataset), grouped.groups, grouped.folds, options.seed)
-        guards = fit_guards(host, examples, folds)
-        meta, state = guarded(meta, state, host, guards)
-        sure = guards.sure(evaluation.y_prob)
-        answered, hears_speech = int(sure.sum()), guards.hears_speech
-        right = int((sure & (evaluation.y_guess & evaluation.y_true).any(axis=1)).sum())
+    network = probe_on(host, config, len(dataset.labels))
+    described = _described(host, config, dataset, grouped, options)
+    fit = _fit_single if kind == "single" else _fit_multi
+    meta, state, measured = fit(host, network, examples, grouped, described, options.seed)
     checkpoints.save(path, meta, state)
-    return Learnt(path, meta, evaluation, grouped, answered, right, hears_speech, failures, few)
-
-
-def _config(host: Checkpoint, kind: Kind) -> dict[str, Any]:
-    """A probe on the embedding of the host's base."""
-    usual = PRESETS["probe"].config
-    base = {name: value for name, value in host.meta.config.items() if name in usual}
-    return {**usual, **base, "rows": "embedding", "kind": kind, "statistics": []}
-
-
-def _probe(host: Checkpoint, config: dict[str, Any], labels: int) -> nn.Module:
-    """A probe that holds the host's base, its head still to be fitted."""
-    network: Any = build_network("probe", config, labels, host.meta.features.shape)
-    network.base.load_state_dict(
-        {name.removeprefix("base."): value for name, value in host.state.items() if name.startswith("base.")}
+    return Learnt(
+        path=path,
+        meta=meta,
+        grouped=grouped,
+        failures=failures,
+        few=few,
+        copies=copies,
+        conflicts=tuple(conflicts),
+        **measured,
     )
-    probe: nn.Module = network
-    return probe
 
 
-def _heard(
-    host: Checkpoint, config: dict[str, Any], clips: Sequence[Clip], options: LearnOptions
-) -> tuple[dict[str, StoredWindows], tuple[FileError, ...]]:
-    """The embeddings of the windows of each clip by its id, and why some have none."""
-    network: Any = _probe(host, config, 2)
+def _fit_single(
+    host: Checkpoint, network: Any, examples: Examples, grouped: Grouped, meta: CheckpointMeta, seed: int
+) -> tuple[CheckpointMeta, dict[str, Tensor], dict[str, Any]]:
+    """Fit a model of genres that exclude each other: its description, its tensors and what was measured."""
+    labels, groups = examples.targets.astype(np.int64), grouped.groups
+    windows = examples.windows.gather(np.arange(len(examples.windows)))
+    rows = np.stack([windows[mine].mean(axis=0, dtype=np.float64) for mine in by_track(examples)])
+    data = TrainingSet(rows, labels, groups, len(examples.labels), score_by_host(host, examples))
+    folds = cut_folds(labels, groups, grouped.folds, seed)
+    found = nested_estimate(data, folds, RECIPE, seed)
+    network.adopt(fit_head(rows, labels, groups, RECIPE))
+    meta = calibrated_on(meta, examples, found.logits, np.arange(len(data)), _on(grouped))
+    familiar = fit_familiar(data.host.odds, labels, folds, groups)[0]
+    hears = hears_speech(data.host.speech, data.host.limit)
+    guards = Guards(familiar, hears, data.host.limit)
+    evaluation = _evaluation(meta, examples, found.probs, grouped)
+    answered, right = found.answers >= 0, found.answers == labels
+    measured = {
+        "evaluation": evaluation,
+        "accuracy_ci": rate_interval(found.probs.argmax(axis=1) == labels, groups),
+        "abstention": Abstention(
+            int(answered.sum()),
+            int(right.sum()),
+            int(found.by_host.sum()),
+            rate_interval(answered, groups),
+            rate_interval(right[answered], groups[answered]),
+        ),
+        "hears_speech": hears,
+    }
+    return *guarded(meta, network.state_dict(), host, guards), measured
 
-    def make() -> nn.Module:
-        return Rows(for_inference(copy.deepcopy(network)))
 
-    frozen = Frozen(f"{host.meta.tensors_sha256} embedding", (network.width,), make)
-    cache = FeatureCache(Front(host.meta.features, None, frozen, COVERAGE))
+def _fit_multi(
+    host: Checkpoint,
+    network: nn.Module,
+    examples: Examples,
+    grouped: Grouped,
+    meta: CheckpointMeta,
+    seed: int,
+) -> tuple[CheckpointMeta, dict[str, Tensor], dict[str, Any]]:
+    """Fit a model of several genres a file; see `_fit_single`."""
+    config = meta.config
+    inside = out_of_fold(network, examples, RECIPE, config, CPU, folds=grouped.folds, seed=seed)
+    fit_classical(network, examples, RECIPE, config, CPU, seed=seed)
+    meta = calibrated_on(meta, examples, inside.logits, inside.track, _on(grouped))
+    probs = probabilities(inside.logits, "multi", meta.temperature)
+    evaluation = _evaluation(meta, examples, probs, grouped)
+    measured = {
+        "evaluation": evaluation,
+        "accuracy_ci": evaluation.track.accuracy_ci,
+        "abstention": None,
+        "hears_speech": False,
+    }
+    return meta, network.state_dict(), measured
+
+
+def _embedded(
+    host: Checkpoint, clips: Sequence[Clip], options: LearnOptions
+) -> tuple[list[Clip], dict[str, StoredWindows], tuple[FileError, ...]]:
+    """Return the clips that can be analysed, their embeddings by id, and the errors of the others."""
     paths = [clip.path for clip in clips if clip.path is not None]
     engine = EngineOptions(device=options.device, workers=options.workers)
     stored, failures = {}, []
-    for clip, answer in zip(clips, cache.fill(paths, engine, quiet=options.quiet), strict=True):
+    for clip, answer in zip(clips, embed_files(host, paths, engine, quiet=options.quiet), strict=True):
         if isinstance(answer, FileError):
             failures.append(answer)
         else:
             stored[clip.id] = answer
-    return stored, tuple(failures)
+    return [clip for clip in clips if clip.id in stored], stored, tuple(failures)
 
 
 def _enough(
@@ -301,14 +359,12 @@ def _on(grouped: Grouped) -> str:
     return f"{grouped.folds} folds by {grouped.by}"
 
 
-def _evaluation(meta: CheckpointMeta, inside: OutOfFold, grouped: Grouped) -> Evaluation:
-    """Every file as the fit without its fold hears it."""
-    examples = inside.examples
-    probs = probabilities(inside.logits, examples.labels.kind, meta.temperature)
+def _evaluation(meta: CheckpointMeta, examples: Examples, probs: Floats, grouped: Grouped) -> Evaluation:
+    """Evaluate predictions (tracks, genres) by fits without the track's fold."""
     return evaluate_scores(
         examples.targets,
         probs,
-        inside.track,
+        np.arange(len(probs)),
         examples.labels,
         model=meta.name,
         dataset=meta.dataset or "",

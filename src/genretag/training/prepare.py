@@ -10,16 +10,20 @@ import torch
 from torch import nn
 
 from genretag.audio.features import FeatureSpec, table_features
+from genretag.datasets.base import Dataset
 from genretag.datasets.registry import load
 from genretag.errors import FeatureError, ModelError, TrainingError
 from genretag.labels import LabelSet
 from genretag.models.records import Fit, Preset, Recipe
 from genretag.models.registry import build, configured, is_track_model, preset
+from genretag.predict.engine import EngineOptions
 from genretag.training import variants
 from genretag.training.augment import Augmentation
 from genretag.training.cache import Frozen
+from genretag.training.copies import find_copies, name_conflicts
 from genretag.training.distributed import World
 from genretag.training.examples import Parts, load_parts, parts_from_file
+from genretag.training.grouping import drop_listed_copies, keep_together
 from genretag.training.history import Watcher
 from genretag.training.options import TrainOptions
 from genretag.training.splits import make_split
@@ -135,14 +139,18 @@ def _audio(options: TrainOptions, plan: Blueprint, world: World, watcher: Watche
     dataset = load(options.dataset, options.data, variant=options.variant, task=options.task)
     for note in dataset.notes:
         watcher.news(note)
+    dataset, same = _recordings(dataset, options, world, watcher)
     splits = [
-        make_split(
-            dataset,
-            options.split,
-            seed=options.seed,
-            fractions=options.shares,
-            folds=options.folds,
-            fold=number,
+        replace(
+            make_split(
+                dataset,
+                options.split,
+                seed=options.seed,
+                fractions=options.shares,
+                folds=options.folds,
+                fold=number,
+            ),
+            copies=same,
         )
         for number in range(options.folds or 1)
     ]
@@ -165,6 +173,35 @@ def _audio(options: TrainOptions, plan: Blueprint, world: World, watcher: Watche
             )
 
     return Data(dataset.labels, len(splits), parts), plan
+
+
+def _recordings(
+    dataset: Dataset, options: TrainOptions, world: World, watcher: Watcher
+) -> tuple[Dataset, tuple[tuple[str, ...], ...]]:
+    """Make one track of the copies of a recording, which a user's own folder may hold.
+
+    Published datasets come with their own splits, and a split by segment does not keep tracks together.
+    """
+    if dataset.name != "folder" or options.split == "segment":
+        return dataset, ()
+    engine = EngineOptions(device=str(world.device), workers=options.workers)
+    with world.leader_first():
+        copies, conflicts = find_copies(dataset, engine, quiet=options.quiet or not world.leads)
+    if copies:
+        count = sum(map(len, copies))
+        watcher.news(f"{count:,} files hold {len(copies):,} recordings; copies stay together in the split")
+    if conflicts and dataset.labels.kind == "single":
+        watcher.warns(name_conflicts(conflicts, "kept"))
+    if dataset.official and options.folds is None and options.split in (None, "official"):
+        listed, dataset = dataset, drop_listed_copies(dataset, copies)
+        dropped = [old.id for old, new in zip(listed.clips, dataset.clips, strict=True) if old != new]
+        if dropped:
+            more = f" and {len(dropped) - 3:,} more" if len(dropped) > 3 else ""
+            watcher.warns(
+                f"left out, for they are copies of files in a stricter part of the split (test before valid "
+                f"before train): {', '.join(dropped[:3])}{more}"
+            )
+    return keep_together(dataset, copies), copies
 
 
 def _file(options: TrainOptions, plan: Blueprint, world: World, watcher: Watcher) -> tuple[Data, Blueprint]:

@@ -28,6 +28,7 @@ from genretag.training.evaluate import evaluate_examples
 from genretag.training.examples import Examples, Parts
 from genretag.training.finish import calibrated
 from genretag.training.fit import Search, fit_classical
+from genretag.training.forward import Rows
 from genretag.training.history import FILE as HISTORY
 from genretag.training.history import History, Watcher
 from genretag.training.inner import OutOfFold, calibrated_inside, measured_inside, out_of_fold
@@ -172,19 +173,6 @@ def _precision(name: str, device: torch.device) -> torch.dtype:
     return {"bf16": torch.bfloat16, "fp16": torch.float16}[name]
 
 
-class Rows(nn.Module):
-    """The frozen part of a fitted network as a network: features to rows."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, features: Tensor) -> Tensor:
-        network: Any = self.network
-        rows: Tensor = (network.rows if hasattr(network, "rows") else network.embed)(features)
-        return rows
-
-
 def _frozen(network: nn.Module, plan: Blueprint) -> Frozen | None:
     """Of a fitted network with a body, its rows in place of the features: they are computed only once."""
     body = {name: t for name, t in network.state_dict().items() if not name.startswith("decision.")}
@@ -268,6 +256,7 @@ def _describe(one: Run, parts: Parts, beginning: Beginning) -> CheckpointMeta:
                 "fractions": None if parts.split.folds is not None else list(parts.split.shares),
                 "folds": parts.split.folds,
                 "fold": parts.split.fold,
+                **({"copies": list(map(list, parts.split.copies))} if parts.split.copies else {}),
             },
             "recipe": asdict(plan.recipe),
             "beginning": beginning.origin,

@@ -50,8 +50,9 @@ class SplitPlan:
     """Which clips train, select and test a model, and whether the figure that comes out can be believed.
 
     `parts` holds indices into the dataset's clips; in a split by segment every clip stands in every part and
-    `windows` tells its windows apart. `reason` is one sentence for the report. `hash` is a SHA-256 over the
-    clip ids and their parts: equal for equal splits, whatever the order of the files.
+    `windows` tells its windows apart. `copies` are the ids of clips that hold one recording and so count as
+    one track (empty if they were not searched for). `reason` is one sentence for the report. `hash` is a
+    SHA-256 over the clip ids and their parts: equal for equal splits, whatever the order of the files.
     """
 
     name: SplitKind
@@ -64,6 +65,7 @@ class SplitPlan:
     shares: tuple[float, float, float]
     folds: int | None
     fold: int
+    copies: tuple[tuple[str, ...], ...] = ()
 
     @property
     def by_window(self) -> bool:

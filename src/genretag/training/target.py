@@ -10,6 +10,7 @@ from genretag.datasets.base import Dataset
 from genretag.datasets.registry import REGISTRY, load
 from genretag.errors import SplitError
 from genretag.training.examples import FeatureFile
+from genretag.training.grouping import drop_listed_copies, keep_together
 from genretag.training.options import TrainOptions
 from genretag.training.splits import USUAL_FRACTIONS, SplitKind, SplitPlan, make_split
 
@@ -169,8 +170,11 @@ def _split_of(meta: CheckpointMeta, dataset: Dataset) -> SplitPlan:
     recipe = meta.extra.get("split")
     known: dict[str, Any] = dict(recipe) if isinstance(recipe, dict) else {}
     train, valid, test = known.get("fractions") or USUAL_FRACTIONS
+    copies = known.get("copies") or ()
+    if kind == "official":
+        dataset = drop_listed_copies(dataset, copies)
     return make_split(
-        dataset,
+        keep_together(dataset, copies),
         kind,
         seed=known.get("seed", meta.seed or 0),
         fractions=(train, valid, test),
