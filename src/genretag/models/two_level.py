@@ -90,8 +90,8 @@ class TwoLevel(Probe):
         if self.fallback is not None:
             # Both are probabilities: sigmoid undoes the logit at the end of the other model.
             other = self.fallback._judged(scores).sigmoid()
-            broad, base = self.fallback.decision.labels, scores.shape[2]
-            parts += [other[:, :broad], other[:, broad + base :]]
+            genres, tags = self.fallback.decision.labels, scores.shape[2]
+            parts += [other[:, :genres], other[:, genres + tags :]]
         return torch.cat(parts, dim=1).logit(eps=torch.finfo(rows.dtype).eps)
 
 
