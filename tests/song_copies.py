@@ -30,7 +30,7 @@ def song(seed: int) -> np.ndarray:
     random = np.random.default_rng(seed)
     time = np.arange(round(SECONDS * RATE)) / RATE
     wave = np.zeros_like(time)
-    length = random.uniform(0.4, 1.5)
+    length = random.uniform(1.5, 4.0)
     chord = (time // length).astype(int)
     partials = random.integers(2, 9)
     for _ in range(3):

@@ -30,11 +30,10 @@ from genretag.training.windows import FileWindows, StoredWindows
 BASE = "auto"
 # The default coverage of `tag`.
 COVERAGE: Coverage = "fast"
-# Squared distance of aligned windows, divided by the spread of the windows within both files. Of 49 GTZAN
-# clips all copies are below 0.33 (mp3, Vorbis, AAC at 64 and Opus at 32 kbit/s, 1 dB quieter, 0.2 and 0.5 s
-# cut off), and all 18,915 pairs of 195 different clips are above 0.75. In synthetic songs whose chords change
-# faster than a window is long, 0.2 s cut off gives up to 0.62, different songs 1.27 and more.
-SAME_RECORDING = 0.7
+# Squared distance of aligned windows, divided by the spread of the windows within both files. Of 48 GTZAN
+# clips all copies are below 0.32 (mp3 and AAC at 64 and Opus at 32 kbit/s, 6 dB quieter, 0.2 and 0.5 s cut
+# off), and all 17,766 pairs of 189 different clips are above 0.71.
+SAME_RECORDING = 0.6
 _BLOCK = 512  # files compared with all others at a time
 
 Ints = NDArray[np.int64]
