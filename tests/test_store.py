@@ -383,6 +383,7 @@ def test_a_store_of_the_version_before_is_brought_up_to_date(tmp_path: Path) -> 
         "INSERT INTO failures VALUES ('a', '[\"timeout\", \"slow\"]', '0.1');"
         "INSERT INTO failures VALUES ('b', '[\"worker-died\", \"lost\"]', '0.1');"
         "INSERT INTO failures VALUES ('c', '[\"silent\", \"still\"]', '0.1');"
+        "INSERT INTO failures VALUES ('d', '[\"not-audio\", \"text\"]', '0.1');"
         "INSERT INTO runs VALUES (1, 'tag', 'm', '0.1', 'lock', 1.0, 2.0, 'done');"
         "INSERT INTO writes VALUES (1, 1, x'2f', x'2f', 'a', 'mp3', x'', '[]', '[]', 5, 'done', NULL, NULL, "
         "NULL, NULL, NULL, NULL, NULL)"
@@ -392,7 +393,7 @@ def test_a_store_of_the_version_before_is_brought_up_to_date(tmp_path: Path) -> 
         with Store.open(tmp_path) as store:
             assert store.warning is None
             assert store.known_file(KEY) == JAZZ
-            assert store.rows("SELECT audio_id FROM failures") == [("c",)]
+            assert store.rows("SELECT audio_id FROM failures") == [("d",)]
             assert store.rows("SELECT status, places FROM runs") == [("done", None)]
             assert store.rows("SELECT state, in_place FROM writes") == [("done", 0)]
 

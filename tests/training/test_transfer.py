@@ -123,6 +123,6 @@ def test_the_base_of_a_probe(own: Path) -> None:
     assert features == probe.features
     config, features = probe_base(probe.config, probe.features, str(own))
     assert (config["base"], config["base_kind"], config["base_config"]) == ("mine", "single", CONFIG)
-    assert probe.features.level == -30.0
+    assert (probe.features.level, probe.features.version) == (-20.0, 2)
     # 22,050 samples a second in hops of 512
-    assert features == replace(GRU.features, step_frames=43, level=-30.0)
+    assert features == replace(GRU.features, step_frames=43, level=-20.0, version=2)
