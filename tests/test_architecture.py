@@ -23,10 +23,11 @@ FLOORS = (
     {"audio"},
     {"checkpoint"},
     {"journal"},
+    {"journal_records"},
     {"store"},
     {"database", "places", "interruption"},
     {"labels"},
-    {"files", "escapes", "mounts", "tempdir"},
+    {"files", "escapes", "mounts", "rows", "store_records", "tempdir"},
     {"errors"},
 )
 STRANGERS = [{"tagging", "training"}, {"models", "datasets"}]

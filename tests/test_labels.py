@@ -16,6 +16,7 @@ from genretag.labels import (
     LabelSet,
     akin,
     canonical,
+    families,
     genre_labels,
     id3v1_genre,
     lookup,
@@ -208,3 +209,13 @@ def test_vetoes_are_labels_that_are_no_genres() -> None:
 )
 def test_genres_are_akin_along_the_tree(one: str, other: str, expected: bool) -> None:
     assert akin(one, other) is expected
+
+
+def test_families_are_named_by_the_broadest_genre() -> None:
+    found = families(["hard rock", "Rock", "House", "black metal", "Polka of my own"])
+    assert found == {
+        "Electronic": ("House",),
+        "Metal": ("Black Metal",),
+        "Polka of my own": ("Polka of my own",),
+        "Rock": ("Rock", "Hard Rock"),
+    }

@@ -379,7 +379,7 @@ def test_a_store_of_the_version_before_is_brought_up_to_date(tmp_path: Path) -> 
         "".join(f"ALTER TABLE runs DROP COLUMN {name};" for name in ("process", "host", "places"))
         + "ALTER TABLE writes DROP COLUMN in_place; PRAGMA user_version = 1;"
         "ALTER TABLE files DROP COLUMN ctime_ns; ALTER TABLE files DROP COLUMN duplicate;"
-        "DROP TABLE other_paths;"
+        "DROP TABLE other_paths; DROP TABLE encodings;"
         "INSERT INTO failures VALUES ('a', '[\"timeout\", \"slow\"]', '0.1');"
         "INSERT INTO failures VALUES ('b', '[\"worker-died\", \"lost\"]', '0.1');"
         "INSERT INTO failures VALUES ('c', '[\"silent\", \"still\"]', '0.1');"

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,10 +22,17 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no 
 
 
 @pytest.fixture
-def temporary(tmp_path: Path) -> Path:
-    folder = tmp_path / "tmp"
+def temporary() -> Iterator[Path]:
+    """A folder with a short path, in which sockets can be made."""
+    with tempfile.TemporaryDirectory(prefix="gt", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+def test_a_long_path_leaves_room_for_sockets(tmp_path: Path, song: Path) -> None:
+    folder = tmp_path / ("long" * 20)
     folder.mkdir()
-    return folder
+    run(folder, song)
+    assert list(folder.iterdir()) == []
 
 
 @pytest.fixture
@@ -121,7 +129,7 @@ def test_a_directory_of_another_user_is_left_alone(temporary: Path, song: Path) 
     assert set(temporary.iterdir()) == {other}
 
 
-def test_without_a_directory_to_write_to_there_is_one_line(song: Path, tmp_path: Path) -> None:
+def test_without_a_directory_to_write_to_there_is_one_line() -> None:
     script = (
         "import sys, tempfile; from genretag import tempdir; from genretag.errors import EngineError\n"
         "tempfile.tempdir = sys.argv[1]\n"
@@ -129,7 +137,7 @@ def test_without_a_directory_to_write_to_there_is_one_line(song: Path, tmp_path:
         "except EngineError as error: print(error)"
     )
     answer = subprocess.run(
-        [sys.executable, "-c", script, tmp_path / "none"], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script, "/tmp/no such folder"], capture_output=True, text=True, check=True
     )
     assert answer.stdout == (
         "no temporary directory can be made (No such file or directory); set TMPDIR to one you can write to\n"

@@ -7,7 +7,8 @@
 Prints a table; `crash.json` in the folder tells every loss, leftover and untruth in words. Exits 1 if
 anything went wrong, the comparison with mutagen aside. Modes that need `strace`, or the right to mount, are
 there only where these are. "possible" counts the points of which `--kills` drew some; "half written" the
-files that a stop of a write in place left so, with a whole copy beside them.
+files that a stop of a write in place left so, with a whole copy beside them; "in the window" the files that
+another program changed during a write in place, which was reported and is documented as not prevented.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.crash import faults, kills, power, specimens
+from benchmarks.crash import attacks, faults, kills, links, power, specimens
 from benchmarks.crash.judge import Bench, Findings
 
 HARMLESS = {"mutagen"}
@@ -30,12 +31,17 @@ HARMLESS = {"mutagen"}
 
 def table(results: dict[str, Findings]) -> str:
     """The findings for a person to read, as Markdown."""
-    lines = [
-        "| mode | formats | possible | trials | kills | half written | losses | leftovers | untruths |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
+    counted = ("formats", "possible", "trials", "kills", "half written", "in the window")
+    heading = ("mode", *counted, "losses", "leftovers", "untruths")
+    lines = [f"| {' | '.join(heading)} |", f"| --- |{' ---: |' * (len(heading) - 1)}"]
     for mode, found in results.items():
-        counts = (found.possible or "", found.trials, found.kills or "", found.halves or "")
+        counts = (
+            found.possible or "",
+            found.trials,
+            found.kills or "",
+            found.halves or "",
+            found.windows or "",
+        )
         wrong = (len(found.losses), len(found.leftovers), len(found.untruths))
         lines.append(f"| {' | '.join(map(str, (mode, len(found.formats), *counts, *wrong)))} |")
     return "\n".join(lines)
@@ -49,7 +55,7 @@ def save(path: Path, results: dict[str, Findings]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line of this module."""
-    modes = dict([*kills.modes(), *power.modes(), *faults.modes()])
+    modes = dict([*kills.modes(), *power.modes(), *faults.modes(), *attacks.modes(), *links.modes()])
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

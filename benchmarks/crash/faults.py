@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks import sounds
 from benchmarks.crash import processes
 from benchmarks.crash.judge import GENRES, Bench, Findings
-from benchmarks.crash.kills import Mode, operations
+from benchmarks.crash.kills import Mode, writes
 from benchmarks.crash.processes import READING, Boundary
 from genretag.audio.payload import payload_digest
 from genretag.tagging import tags
@@ -35,7 +35,7 @@ def errors(bench: Bench, trials: int, chance: random.Random) -> Findings:
     """ENOSPC and EIO at a system call, once or from then on; EIO also where something is read."""
     points: list[tuple[str, int, Boundary, str]] = []
     for name in bench.old:
-        for number, operation in enumerate(operations(bench, [name])[:2]):
+        for number, operation in enumerate(writes(bench, [name])):
             operation.prepare()
             for boundary in processes.list_boundaries(operation.start, bench.scratch):
                 points += [(name, number, boundary, code) for code in ("ENOSPC", "EIO")]
@@ -46,7 +46,7 @@ def errors(bench: Bench, trials: int, chance: random.Random) -> Findings:
     findings = Findings(possible=2 * len(points))
     for name, number, boundary, code in points[:trials]:
         lasting = chance.choice(("", "+"))
-        operation = operations(bench, [name])[number]
+        operation = writes(bench, [name])[number]
         operation.prepare()
         ended = processes.inject(
             operation.start, f"{boundary.name}:error={code}:when={boundary.number}{lasting}"
@@ -66,7 +66,7 @@ def full_disk(bench: Bench, trials: int, chance: random.Random) -> Findings:
         small = Bench(disk / "bench", few, in_place=bench.in_place)
         for _ in range(trials):
             names = chance.sample(sorted(small.old), min(3, len(small.old)))
-            operation = operations(small, names)[chance.randrange(2)]
+            operation = writes(small, names)[chance.randrange(2)]
             operation.prepare()
             room = chance.randrange(DISK // 32)
             filler = disk / "filler"
@@ -88,7 +88,7 @@ def read_only(bench: Bench, trials: int, chance: random.Random) -> Findings:
         for turn, name in enumerate(islice(cycle(few), trials)):
             other.fresh([name])
             number = 1 + chance.randrange(len(processes.list_calls(other.home, other.apply)))
-            operation = operations(other, [name])[turn % 2]
+            operation = writes(other, [name])[turn % 2]
             operation.prepare()
             locking = partial(_remount, disk, "ro") if turn % 3 else partial(other.music.chmod, 0o555)
             ended = operation.start(processes.at_call(number, locking)).wait()

@@ -26,6 +26,8 @@ class Findings:
     """What was tried in one mode and what went wrong; every line tells one thing.
 
     `halves` are files found half written in place with a whole copy beside them, which is no loss.
+    `windows` are files that another program wrote into between the last check and the end of a write in
+    place, which is documented as not prevented. `outcomes` counts the results of the runs.
     """
 
     formats: set[str] = field(default_factory=set)
@@ -33,9 +35,15 @@ class Findings:
     trials: int = 0
     kills: int = 0
     halves: int = 0
+    windows: int = 0
+    outcomes: dict[str, int] = field(default_factory=dict)
     losses: list[str] = field(default_factory=list)
     leftovers: list[str] = field(default_factory=list)
     untruths: list[str] = field(default_factory=list)
+
+    def count(self, outcome: str) -> None:
+        """Count one result of a run."""
+        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
 
     @property
     def clean(self) -> bool:
@@ -57,7 +65,7 @@ class Bench:
         self.in_place = in_place
         self.stops: dict[tuple[str, ...], tuple[processes.Boundary, ...]] = {}
         self.music, self.home = music or folder / "music", folder / "home"
-        self._plan = folder / "plan.jsonl"
+        self.plan = folder / "plan.jsonl"
         self.old = dict(old)
         self.new = self._written()
 
@@ -80,14 +88,16 @@ class Bench:
     @property
     def apply(self) -> tuple[str, ...]:
         """The arguments that write the plan of the last `fresh`."""
-        return (
-            "apply",
-            "--quiet",
-            "--under",
-            str(self.music),
-            *["--in-place"] * self.in_place,
-            str(self._plan),
-        )
+        return ("apply", "--quiet", *self._applied)
+
+    @property
+    def apply_json(self) -> tuple[str, ...]:
+        """The same, with a record for the file."""
+        return ("apply", "--json", *self._applied)
+
+    @property
+    def _applied(self) -> tuple[str, ...]:
+        return ("--under", str(self.music), *["--in-place"] * self.in_place, str(self.plan))
 
     @property
     def replacement(self) -> str:
@@ -109,7 +119,7 @@ class Bench:
         self.music.mkdir(parents=True)
         for name in names:
             (self.music / name).write_bytes(self.old[name])
-        self.write_plan(self._plan, genres)
+        self.write_plan(self.plan, genres)
 
     def write_plan(self, plan: Path, genres: tuple[str, ...], *, backwards: bool = False) -> None:
         """A plan for all files that are there."""

@@ -20,25 +20,26 @@ from benchmarks.crash.processes import Boundary, Starter
 GROUP = 6
 """Files of one run that is killed at a random moment."""
 
-STOPS = (Boundary("renameat2", 1), Boundary("unlink", 1), Boundary("fsync", 2))
-"""Before the replacement of a file, and before it is durable."""
-
 
 def stops(bench: Bench, prepare: Callable[[], None], arguments: tuple[str, ...]) -> tuple[Boundary, ...]:
     """Where a run is killed for the sake of the start after it.
 
-    In place: before the last bytes of the file are written, before they are synced, and before the copy goes.
+    Before the copy takes the file's name, before the old file is removed, and before that is durable. In
+    place: before the last bytes of the file are written, before they are synced, and before the copy goes.
     """
-    if not bench.in_place:
-        return STOPS
     key = (arguments[0], *sorted(path.name for path in bench.music.iterdir()))
     if key not in bench.stops:
         prepare()
         points = processes.list_boundaries(bench.starter(arguments), bench.scratch)
-        timed = max(number for number, point in enumerate(points) if point.name == "utimensat")
-        write = max(number for number, point in enumerate(points[:timed]) if point.name == "write")
-        removed = next(n for n in range(timed, len(points)) if points[n].name == "unlink")
-        bench.stops[key] = (points[write], points[timed], points[removed])
+        begun = "utimensat" if bench.in_place else "renameat2"
+        moment = max(number for number, point in enumerate(points) if point.name == begun)
+        removed = next(n for n in range(moment, len(points)) if points[n].name == "unlinkat")
+        if bench.in_place:
+            write = max(number for number, point in enumerate(points[:moment]) if point.name == "write")
+            bench.stops[key] = (points[write], points[moment], points[removed])
+        else:
+            durable = next(n for n in range(removed, len(points)) if points[n].name == "fsync")
+            bench.stops[key] = (points[moment], points[removed], points[durable])
     return bench.stops[key]
 
 
@@ -51,6 +52,15 @@ class Operation:
     start: Starter
 
 
+def writes(bench: Bench, names: Sequence[str]) -> list[Operation]:
+    """The two commands that write: a plan and its undo."""
+    fresh, written = partial(bench.fresh, names), partial(bench.written, names)
+    return [
+        Operation("apply", fresh, bench.starter(bench.apply)),
+        Operation("undo", written, bench.starter(bench.undo)),
+    ]
+
+
 def operations(bench: Bench, names: Sequence[str]) -> list[Operation]:
     """What writes: a plan, the way back, and the start after a kill in the middle of either."""
 
@@ -59,10 +69,7 @@ def operations(bench: Bench, names: Sequence[str]) -> list[Operation]:
         processes.kill_at(bench.starter(arguments), boundary)
 
     fresh, written = partial(bench.fresh, names), partial(bench.written, names)
-    found = [
-        Operation("apply", fresh, bench.starter(bench.apply)),
-        Operation("undo", written, bench.starter(bench.undo)),
-    ]
+    found = writes(bench, names)
     if processes.has_strace():
         for prepare, arguments in ((fresh, bench.apply), (written, bench.undo)):
             prepare()
@@ -82,7 +89,7 @@ def at_random(bench: Bench, kills: int, chance: random.Random) -> Findings:
     findings = Findings()
     while findings.kills < kills:
         names = chance.sample(sorted(bench.old), min(GROUP, len(bench.old)))
-        operation = operations(bench, names)[chance.randrange(2)]
+        operation = writes(bench, names)[chance.randrange(2)]
         operation.prepare()
         begun = time.monotonic()
         operation.start(None).wait()

@@ -45,6 +45,9 @@ CALLS = frozenset(
 )
 """The same by the names of the functions that Python calls."""
 
+FINE = CALLS | {"fcntl", "fstat", "stat", "read", "lseek"}
+"""CALLS and the steps between which the file is read, compared and leased."""
+
 OWNERS = frozenset({"posix", "nt", "fcntl", "msvcrt", "_io", "io", "sqlite3"})
 """Modules that these functions, or the classes that they are methods of, belong to."""
 
@@ -156,10 +159,11 @@ def run(home: Path, *arguments: str) -> Ended:
 
 
 class _Counter:
-    """Counts calls of CALLS in its process and does something at one of them."""
+    """Counts calls of some functions in its process and does something at one of them."""
 
-    def __init__(self, number: int, action: Callable[[], object]) -> None:
+    def __init__(self, number: int, action: Callable[[], object], names: frozenset[str] = CALLS) -> None:
         self.seen: list[str] = []
+        self._names = names
         self._number = number
         self._action = action
 
@@ -170,19 +174,33 @@ class _Counter:
             name = frame.f_code.co_name
         else:
             return
-        if name in CALLS:
+        if name in self._names:
             self.seen.append(name)
             if len(self.seen) == self._number:
                 sys.setprofile(None)
                 self._action()
 
 
-def at_call(number: int, action: Callable[[], object]) -> Before:
-    """Do `action` in the child just before the `number`-th call of CALLS, counted from 1.
+def at_call(number: int, action: Callable[[], object], names: frozenset[str] = CALLS) -> Before:
+    """Do `action` in the child just before the `number`-th call of `names`, counted from 1.
 
     It runs on every system and needs no rights; what SQLite does within one call is one step.
     """
-    return lambda: sys.setprofile(_Counter(number, action))
+    return lambda: sys.setprofile(_Counter(number, action, names))
+
+
+def at_calls(numbers: Sequence[int], action: Callable[[], object], names: frozenset[str] = CALLS) -> Before:
+    """Do `action` before each of several calls; the numbers must rise."""
+
+    def begin(done: int, rest: Sequence[int]) -> None:
+        def act() -> None:
+            action()
+            if rest[1:]:
+                begin(rest[0], rest[1:])
+
+        at_call(rest[0] - done, act, names)()
+
+    return lambda: begin(0, numbers)
 
 
 def kill_at_call(number: int) -> Before:
@@ -190,14 +208,14 @@ def kill_at_call(number: int) -> Before:
     return at_call(number, lambda: os.kill(os.getpid(), signal.SIGKILL))
 
 
-def list_calls(home: Path, arguments: Sequence[str]) -> list[str]:
-    """The calls of CALLS that an undisturbed run makes, in order."""
+def list_calls(home: Path, arguments: Sequence[str], names: frozenset[str] = CALLS) -> list[str]:
+    """The calls of `names` that an undisturbed run makes, in order."""
     log = home.with_name(f"{home.name}.calls")
 
     def work() -> int:
         from genretag.__main__ import run as run_command
 
-        counter = _Counter(-1, lambda: None)
+        counter = _Counter(-1, lambda: None, names)
         sys.setprofile(counter)
         code = run_command(list(arguments))
         sys.setprofile(None)

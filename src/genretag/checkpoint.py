@@ -29,7 +29,13 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 SUFFIX = ".safetensors"
 _KEY = "genretag"
-_AVERAGES = (".running_mean", ".running_var", ".num_batches_tracked")
+# Tensors of a frozen encoder, in a model that is a head on one.
+ENCODER_PREFIX = "base."
+# Tensors that are measured on the training set and not trained.
+_MEASURED = (
+    *(".running_mean", ".running_var", ".num_batches_tracked"),
+    *("standardise.mean", "standardise.scale"),
+)
 
 
 @dataclass(frozen=True)
@@ -125,10 +131,10 @@ def read_meta(path: Path) -> CheckpointMeta:
 
 
 def parameter_count(path: Path) -> int:
-    """Trained numbers in a checkpoint: running averages of batch-norm are measured, not trained."""
+    """Return the number of trained parameters, without statistics of batch norm and standardisation."""
     try:
         with safe_open(path, framework="numpy") as file:
-            trained = [name for name in file.keys() if not name.endswith(_AVERAGES)]  # noqa: SIM118
+            trained = [name for name in file.keys() if not name.endswith(_MEASURED)]  # noqa: SIM118
             return sum(math.prod(file.get_slice(name).get_shape()) for name in trained)
     except (SafetensorError, OSError) as error:
         raise _unreadable(path, error) from None
@@ -141,6 +147,31 @@ def file_hash(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise _unreadable(path, error) from None
+
+
+def encoder_hash(path: Path) -> str | None:
+    """Return what the store knows the output of a frozen encoder by, in hex; None for a model without one.
+
+    Models whose heads are on the same encoder, with the same front end, have the same hash.
+
+    Raises:
+        CheckpointError: The file cannot be read.
+    """
+    meta = read_meta(path)
+    if meta.aggregation != "head":
+        return None
+    parts = {name: meta.config.get(name) for name in ("base_preset", "base_config", "base_labels")}
+    digest = hashlib.sha256(json.dumps([parts, meta.features.to_dict()], sort_keys=True).encode())
+    try:
+        with safe_open(path, framework="numpy") as file:
+            for name in sorted(file.keys()):
+                if name.startswith(ENCODER_PREFIX):
+                    tensor = file.get_tensor(name)
+                    digest.update(f"{name} {tensor.dtype} {tensor.shape}\n".encode())
+                    digest.update(tensor.tobytes())
+    except (SafetensorError, OSError) as error:
+        raise _unreadable(path, error) from None
+    return digest.hexdigest()
 
 
 def load(path: Path) -> Checkpoint:

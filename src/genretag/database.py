@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
+import stat
 import sys
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 from genretag.errors import StoreError
 
@@ -34,6 +37,11 @@ CREATE TABLE scores (
   scores BLOB NOT NULL, n_windows INTEGER NOT NULL, duration REAL,
   PRIMARY KEY (audio_id, model_hash, coverage)
 ) WITHOUT ROWID;
+CREATE TABLE encodings (
+  audio_id TEXT NOT NULL, encoder_hash TEXT NOT NULL, coverage TEXT NOT NULL,
+  encoded BLOB NOT NULL, n_windows INTEGER NOT NULL, duration REAL,
+  PRIMARY KEY (audio_id, encoder_hash, coverage)
+) WITHOUT ROWID;
 CREATE TABLE failures (
   audio_id TEXT PRIMARY KEY, error TEXT NOT NULL, version TEXT NOT NULL
 ) WITHOUT ROWID;
@@ -54,6 +62,7 @@ CREATE INDEX writes_by_path ON writes (path);
 CREATE INDEX writes_by_audio ON writes (audio_id);
 CREATE UNIQUE INDEX writes_claims ON writes (path) WHERE state IN ('intended', 'prepared');
 """
+_TABLES = tuple(re.findall(r"CREATE TABLE (\w+)", _SCHEMA))
 # What makes a database of this version one of the next.
 _UPGRADES = {
     1: """
@@ -70,6 +79,11 @@ ALTER TABLE files ADD COLUMN duplicate INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE other_paths (
   device INTEGER NOT NULL, inode INTEGER NOT NULL, path BLOB NOT NULL, seen REAL NOT NULL,
   PRIMARY KEY (device, inode, path)
+) WITHOUT ROWID;
+CREATE TABLE encodings (
+  audio_id TEXT NOT NULL, encoder_hash TEXT NOT NULL, coverage TEXT NOT NULL,
+  encoded BLOB NOT NULL, n_windows INTEGER NOT NULL, duration REAL,
+  PRIMARY KEY (audio_id, encoder_hash, coverage)
 ) WITHOUT ROWID;
 DELETE FROM failures WHERE error LIKE '["timeout",%' OR error LIKE '["worker-died",%'
   OR error LIKE '["silent",%';
@@ -122,6 +136,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     # SQLite would let everybody read it, also in a folder that others may enter; -wal and -shm get its mode.
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    _require_regular(path)
     doubtful = doubt.exists() or path.with_name(FILE_NAME + "-wal").exists()
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
@@ -132,6 +147,8 @@ def _connect(path: Path) -> sqlite3.Connection:
                 raise _DamageError(answer)
             doubt.unlink(missing_ok=True)
         (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version < 0:
+            raise StoreError(f"{path}: {_OTHER} (schema {version}); {_MOVE_AWAY}")
         if version > SCHEMA_VERSION:
             raise StoreError(
                 f"{path}: was made by a newer genretag (schema {version}, known {SCHEMA_VERSION}); "
@@ -142,10 +159,54 @@ def _connect(path: Path) -> sqlite3.Connection:
             connection.executescript(
                 f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
             )
+        if odd := _odd_objects(connection):
+            raise StoreError(f"{path}: {_OTHER} ({odd}); {_MOVE_AWAY}")
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+_OTHER = "is not a database as genretag makes it"
+_MOVE_AWAY = "move it away to begin a new one, or set GENRETAG_HOME to another folder"
+
+
+def _require_regular(path: Path) -> None:
+    """Raise StoreError if SQLite would write into something else than its own files."""
+    real = os.path.realpath(path)
+    for ending in ("", "-wal", "-shm", "-journal"):
+        with suppress(FileNotFoundError):
+            if not stat.S_ISREG(os.lstat(real + ending).st_mode):
+                raise StoreError(f"{real}{ending}: is not a regular file; {_MOVE_AWAY}")
+
+
+def _odd_objects(connection: sqlite3.Connection) -> str:
+    """Return what is missing from the tables of this version, or could change what is written to them."""
+    with closing(sqlite3.connect(":memory:")) as fresh:
+        fresh.executescript(_SCHEMA)
+        wanted = _objects(fresh)
+    found = _objects(connection)
+    if missing := sorted(wanted - found):
+        return f"{missing[0][0]} {missing[0][1]} is missing or different"
+    harmless = ("index", "table")
+    kinds = {row[0] for row in connection.execute("SELECT type FROM sqlite_master")}
+    unique = sorted(name for kind, name, *rest in found - wanted if kind == "index" and rest[1])
+    return "".join(f"it holds a {kind}" for kind in sorted(kinds - set(harmless))[:1]) or "".join(
+        f"index {name} is not its own" for name in unique[:1]
+    )
+
+
+def _objects(connection: sqlite3.Connection) -> set[tuple[Any, ...]]:
+    """Return the columns and indices of genretag's tables, as far as statements depend on them."""
+    objects: set[tuple[Any, ...]] = set()
+    for table in _TABLES:
+        columns = connection.execute(
+            "SELECT cid, name, type, pk, hidden FROM pragma_table_xinfo(?)", (table,)
+        )
+        objects.add(("table", table, *columns))
+        indices = connection.execute('SELECT name, "unique", partial FROM pragma_index_list(?)', (table,))
+        objects |= {("index", name, table, unique, partial) for name, unique, partial in indices}
+    return objects
 
 
 class _DamageError(sqlite3.DatabaseError):

@@ -13,79 +13,20 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import filelock
 
-from genretag import __version__
+from genretag import __version__, rows
+from genretag.database import FILE_NAME
 from genretag.errors import BusyError, StoreError, WriteError
+from genretag.journal_records import Change, How, Run, State, Write
 from genretag.places import Place, dump_places, load_places, meeting
 from genretag.store import Store
 
-State = Literal["intended", "prepared", "done", "abandoned"]
-How = Literal["bytes", "values"]
-
-
-@dataclass(frozen=True)
-class Run:
-    """One command that wrote: when (seconds since 1970), with what, and what became of its writes."""
-
-    id: int
-    command: str
-    model: str | None
-    version: str
-    started: float
-    finished: float | None
-    status: str
-    written: int
-    undone: int
-    failed: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """The record of `history --json`."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Change:
-    """What is to become of one file: genres before and after, and what undo needs to go back by value.
-
-    Genres, also the new ones, and `old_raw` are as `tagging.tags.read` gives them. `undoes` is the write that
-    this one takes back, `how` the way it does.
-    """
-
-    audio_id: str
-    format: str
-    old_raw: str
-    old_genres: tuple[str, ...]
-    new_genres: tuple[str, ...]
-    undoes: int | None = None
-    how: How | None = None
-
-
-@dataclass(frozen=True)
-class Write:
-    """One journalled write; `before_hash` and `after_hash` are SHA-256 of the files, known once prepared.
-
-    `in_place`: once prepared, the file itself is being changed and the copy is what it becomes.
-    """
-
-    id: int
-    run_id: int
-    path: Path
-    temp: Path
-    change: Change
-    before_mtime_ns: int
-    state: State
-    code: str | None
-    before_hash: bytes | None
-    after_hash: bytes | None
-    undone_by: int | None
-    in_place: bool
-
+__all__ = ["Change", "How", "Journal", "Run", "State", "Write"]
 
 _COLUMNS = (
     "id, run_id, path, temp, audio_id, format, old_raw, old_genres, new_genres, undoes, how, "
@@ -153,11 +94,12 @@ class Journal:
         return cursor.lastrowid, lock
 
     def _refuse_meeting(self, places: tuple[Place, ...]) -> None:
-        rows = self._store.rows(
+        running = self._store.rows(
             "SELECT lock, command, started, process, host, places FROM runs WHERE status = 'running'"
         )
-        for lock, command, started, process, host, theirs in rows:
-            path = meeting(places, load_places(theirs))
+        for lock, command, started, process, host, theirs in running:
+            with self._checked("a run"):
+                path, _ = meeting(places, load_places(theirs)), rows.time(started)
             if path is not None and self._is_held(lock):
                 today = time.localtime()[:3] == time.localtime(started)[:3]
                 since = time.strftime("%H:%M" if today else "%Y-%m-%d %H:%M", time.localtime(started))
@@ -168,9 +110,9 @@ class Journal:
                 )
 
     def _is_held(self, name: str) -> bool:
-        if not os.path.exists(self._locks / name):
-            return False
         lock = self._lock(name)
+        if not os.path.exists(lock.lock_file):
+            return False
         try:
             lock.acquire()
         except filelock.Timeout:
@@ -197,7 +139,16 @@ class Journal:
                 f"{self._locks}: no run can be locked there ({error}); free some space or set GENRETAG_HOME"
             ) from error
 
+    def _checked(self, what: str) -> AbstractContextManager[None]:
+        return rows.checked(self._store.folder / FILE_NAME, what)
+
     def _lock(self, name: str) -> filelock.BaseFileLock:
+        with self._checked("a run"):
+            # Locks are removed after use: nothing outside of the folder may be taken for one.
+            if os.path.basename(rows.text(name)) != name or not name.endswith(".lock") or "\0" in name:
+                raise ValueError(f"{name!r} instead of the name of a lock"[:80])
+        if self._locks.is_symlink():
+            raise StoreError(f"{self._locks}: is a symbolic link; replace it by a folder")
         return filelock.FileLock(self._locks / name, blocking=False, thread_local=False)
 
     @contextmanager
@@ -207,12 +158,12 @@ class Journal:
         At the end of the block they count as interrupted.
         """
         self._remove_forgotten_locks()
-        rows = self._store.rows(f"SELECT id, lock FROM runs WHERE {_UNSETTLED} ORDER BY id")
+        unsettled = self._store.rows(f"SELECT id, lock FROM runs WHERE {_UNSETTLED} ORDER BY id")
         held: list[tuple[int, filelock.BaseFileLock]] = []
         try:
             with self._lockable():
                 self._locks.mkdir(exist_ok=True)
-                for run_id, name in rows:
+                for run_id, name in unsettled:
                     lock = self._lock(name)
                     with suppress(filelock.Timeout):
                         lock.acquire()
@@ -226,7 +177,7 @@ class Journal:
 
     def _remove_forgotten_locks(self) -> None:
         """Those of runs that were stopped before their row was written, or after it was settled."""
-        if not any(self._locks.glob("*.lock")):
+        if self._locks.is_symlink() or not any(self._locks.glob("*.lock")):
             return
         with self._store.transaction(durable=False) as connection:
             known = {name for (name,) in connection.execute(f"SELECT lock FROM runs WHERE {_UNSETTLED}")}
@@ -237,17 +188,20 @@ class Journal:
 
     def runs(self) -> list[Run]:
         """The runs that wrote or tried to, newest first."""
-        rows = self._store.rows(
+        found = self._store.rows(
             "SELECT runs.id, command, model, version, started, finished, status, sum(state = 'done'), "
             "sum(state = 'done' AND undone_by IS NOT NULL), sum(state = 'abandoned') "
             "FROM runs JOIN writes ON run_id = runs.id GROUP BY runs.id ORDER BY runs.id DESC"
         )
-        return [Run(*row) for row in rows]
+        runs = []
+        for row in found:
+            with self._checked(f"run {row[0]}"):
+                runs.append(Run.of_row(row))
+        return runs
 
     def last_run(self) -> int | None:
         """The newest run with something to take back; None where there is none."""
-        run_id: int | None = self._store.row(f"SELECT max(run_id) FROM writes WHERE {_STANDS}")[0]
-        return run_id
+        return self._run_id(self._store.row(f"SELECT max(run_id) FROM writes WHERE {_STANDS}")[0])
 
     # Writes
 
@@ -340,12 +294,13 @@ class Journal:
 
         Before is before the first of our writes that still stands.
         """
-        rows = self._store.rows(
+        standing = self._store.rows(
             f"SELECT audio_id, path, old_genres, min(id) FROM writes WHERE {_STANDS} GROUP BY audio_id, path"
         )
         found: dict[str, list[tuple[Path, tuple[str, ...]]]] = {}
-        for audio_id, path, genres, _ in rows:
-            found.setdefault(audio_id, []).append((Path(os.fsdecode(path)), tuple(json.loads(genres))))
+        for audio_id, path, genres, write_id in standing:
+            with self._checked(f"write {write_id}"):
+                found.setdefault(audio_id, []).append((rows.path(path), rows.genres(genres)))
         return found
 
     def later_run(self, write: Write) -> int | None:
@@ -354,35 +309,27 @@ class Journal:
             f"SELECT max(run_id) FROM writes WHERE path = ? AND id > ? AND {_STANDS}",
             (os.fsencode(write.path), write.id),
         )
-        run_id: int | None = row[0]
-        return run_id
+        return self._run_id(row[0])
 
     def delta(self, write_id: int) -> bytes | None:
         """What turns the new file back into the old one, where that was small enough to keep."""
         row = self._store.row("SELECT delta FROM writes WHERE id = ?", (write_id,))
-        return None if row is None else row[0]
+        if row is None or row[0] is None:
+            return None
+        with self._checked(f"write {write_id}"):
+            return rows.blob(row[0])
 
     def _select(self, condition: str, values: tuple[Any, ...]) -> list[Write]:
-        rows = self._store.rows(f"SELECT {_COLUMNS} FROM writes WHERE {condition}", values)
-        return [_write(row) for row in rows]
+        found = self._store.rows(f"SELECT {_COLUMNS} FROM writes WHERE {condition}", values)
+        writes = []
+        for row in found:
+            with self._checked(f"write {row[0]}"):
+                writes.append(Write.of_row(row))
+        return writes
 
-
-def _write(row: tuple[Any, ...]) -> Write:
-    change = Change(
-        audio_id=row[4],
-        format=row[5],
-        old_raw=row[6].decode("utf-8", "surrogatepass"),
-        old_genres=tuple(json.loads(row[7])),
-        new_genres=tuple(json.loads(row[8])),
-        undoes=row[9],
-        how=row[10],
-    )
-    path, temp = Path(os.fsdecode(row[2])), Path(os.fsdecode(row[3]))
-    mtime_ns, in_place, state, code, before_hash, after_hash, undone_by = row[11:]
-    return Write(
-        *(row[0], row[1], path, temp, change, int(mtime_ns), state, code),
-        *(before_hash, after_hash, undone_by, bool(in_place)),
-    )
+    def _run_id(self, value: object) -> int | None:
+        with self._checked("a write"):
+            return None if value is None else rows.integer(value)
 
 
 def _integer(number: int) -> int | bytes:

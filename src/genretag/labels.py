@@ -153,6 +153,21 @@ def parents(name: str) -> tuple[str, ...]:
     return tuple(chain)
 
 
+def families(genres: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Group genres by the broadest genre above each of them.
+
+    Returns:
+        The genres of each family in alphabetical order, the broadest one first if it is among them.
+    """
+    grouped: dict[str, set[str]] = {}
+    for genre in map(canonical, genres):
+        grouped.setdefault((genre, *parents(genre))[-1], set()).add(genre)
+    return {
+        family: tuple(sorted(members, key=lambda genre: (genre != family, genre.casefold())))
+        for family, members in sorted(grouped.items(), key=lambda item: item[0].casefold())
+    }
+
+
 def akin(one: str, other: str) -> bool:
     """Whether two genres are the same, or one is broader than the other, or both refine the same one."""
     return bool({one, *parents(one)} & {other, *parents(other)})

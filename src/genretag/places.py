@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from genretag import rows
+
 Covers = Literal["all", "files", "itself"]
 
 
@@ -54,8 +56,8 @@ def dump_places(places: Iterable[Place]) -> str:
 
 
 def load_places(text: str | None) -> tuple[Place, ...]:
-    """What `dump_places` made; none of None."""
-    return tuple(Place(Path(path), covers) for path, covers in json.loads(text or "[]"))
+    """What `dump_places` made; none of None. Raises ValueError."""
+    return tuple(Place(path, covers) for path, covers in rows.places(text or "[]"))
 
 
 def _meetings(outer: tuple[Place, ...], inner: tuple[Place, ...]) -> Iterator[tuple[Path, Path]]:

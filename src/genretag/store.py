@@ -13,20 +13,20 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import filelock
-import numpy as np
 import platformdirs
-from numpy.typing import NDArray
 
-from genretag import __version__
+from genretag import __version__, rows
 from genretag.database import BUSY_SECONDS, FILE_NAME, is_damage, make_folder, open_or_replace, suspicion
 from genretag.errors import FileError, StoreError
 from genretag.mounts import require_local
+from genretag.store_records import CachedEncoding, CachedScores, FileKey, KnownFile
+
+__all__ = ["CachedEncoding", "CachedScores", "FileKey", "KnownFile", "Store", "home"]
 
 FLUSH_ROWS = 500
 FLUSH_SECONDS = 1.0
@@ -36,65 +36,8 @@ FLUSH_SCORES = 4
 FLUSH_SCORES_SECONDS = 0.1
 FLUSH_MOMENT = 0.02
 FLUSH_SCORES_AT_ONCE = 16
-
-
-@dataclass(frozen=True)
-class FileKey:
-    """The identity and state of a file, as far as they are known without reading it.
-
-    `ctime_ns` tells an edit that restored the modification time; it also changes with a rename, a new hard
-    link and the file's mode. None: unknown, as for files on remote storage.
-    """
-
-    device: int
-    inode: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int | None = None
-
-    @classmethod
-    def of(cls, status: os.stat_result) -> FileKey:
-        """Return the key of a file.
-
-        SQLite's integers are signed: device and inode numbers may use all 64 bits, and times before 1678 or
-        after 2262 do not fit into 64 bits of nanoseconds. All are taken modulo 2**64.
-        """
-        ctime: int | None = status.st_ctime_ns  # None where no system reported it
-        return cls(
-            signed_64(status.st_dev),
-            signed_64(status.st_ino),
-            status.st_size,
-            signed_64(status.st_mtime_ns),
-            None if ctime is None else signed_64(ctime),
-        )
-
-    def same_content(self, other: FileKey) -> bool:
-        """Return True if size and modification time agree, whatever else may differ."""
-        return (self.size, self.mtime_ns) == (other.size, other.mtime_ns)
-
-    def same_file(self, other: FileKey) -> bool:
-        """Return True if both are the same inode of the same device."""
-        return (self.device, self.inode) == (other.device, other.inode)
-
-
-@dataclass(frozen=True)
-class KnownFile:
-    """What was read from a file; `error` says why its tags could not be."""
-
-    audio_id: str
-    format: str
-    taggable: bool
-    genres: tuple[str, ...]
-    error: FileError | None = None
-
-
-@dataclass(frozen=True)
-class CachedScores:
-    """Scores of one recording: float32 (labels,), from `n_windows` windows; `duration` in seconds."""
-
-    scores: NDArray[np.float32]
-    n_windows: int
-    duration: float | None
+# Of the encoding of one recording: eight windows of musicnn have 6 KiB, a song at full coverage 70 KiB.
+MAX_ENCODING_BYTES = 16 << 10
 
 
 def home() -> Path:
@@ -117,6 +60,7 @@ class Store:
         self._files: dict[tuple[int, int], tuple[Any, ...]] = {}
         self._other_paths: dict[tuple[int, int, bytes], tuple[Any, ...]] = {}
         self._scores: dict[tuple[str, str, str], tuple[Any, ...]] = {}
+        self._encodings: dict[tuple[str, str, str], tuple[Any, ...]] = {}
         self._failures: dict[str, tuple[Any, ...]] = {}
         self._flushed = time.monotonic()
 
@@ -174,8 +118,9 @@ class Store:
                 return None
             if key.ctime_ns is not None and row[11] != key.ctime_ns:
                 return None
-            audio_id, kind, taggable, genres, error = row[5:10]
-            known = KnownFile(audio_id, kind, bool(taggable), tuple(json.loads(genres)), _load_error(error))
+            if (fields := rows.known_file(row[5:10])) is None:
+                return None
+            known = KnownFile(*fields)
             if path is not None and self._recorded_path(key, _path_bytes(path)) != row[4]:
                 self.remember_file(key, path, known)
         return known
@@ -236,28 +181,31 @@ class Store:
         one when they were first seen are left out.
         """
         self.flush()
-        rows = self.rows(
+        found = self.rows(
             "SELECT path, 0 AS other, seen FROM files WHERE audio_id = ?1 AND NOT duplicate UNION ALL "
             "SELECT other_paths.path, 1, other_paths.seen FROM other_paths JOIN files USING (device, inode) "
             "WHERE audio_id = ?1 AND NOT duplicate ORDER BY other, seen DESC",
             (audio_id,),
         )
-        return [Path(os.fsdecode(row[0])) for row in rows]
+        return rows.paths(found)
 
     def every_path(self) -> list[Path]:
         """Where files were seen, in the order of their paths; they may be gone."""
         self.flush()
-        return [Path(os.fsdecode(path)) for (path,) in self.rows("SELECT path FROM files ORDER BY path")]
+        return rows.paths(self.rows("SELECT path FROM files ORDER BY path"))
 
     # Recordings
 
-    def cached_scores(self, audio_id: str, model_hash: str, coverage: str) -> CachedScores | None:
-        """Scores remembered for this recording, checkpoint and coverage."""
+    def cached_scores(
+        self, audio_id: str, model_hash: str, coverage: str, labels: int | None = None
+    ) -> CachedScores | None:
+        """Scores remembered for this recording, checkpoint and coverage; those for `labels` labels."""
         key = (audio_id, model_hash, coverage)
         with self._lock:
             query = "SELECT * FROM scores WHERE audio_id = ? AND model_hash = ? AND coverage = ?"
             row = self._scores.get(key) or self.row(query, key)
-        return None if row is None else CachedScores(np.frombuffer(row[3], "<f4"), row[4], row[5])
+        fields = None if row is None else rows.cached_scores(row[3:], labels)
+        return None if fields is None else CachedScores(*fields)
 
     def remember_scores(self, audio_id: str, model_hash: str, coverage: str, known: CachedScores) -> None:
         """Remember the scores of a recording; that its analysis failed once is forgotten."""
@@ -265,6 +213,27 @@ class Store:
         with self._lock:
             self._scores[key] = (*key, known.scores.astype("<f4").tobytes(), known.n_windows, known.duration)
             self._failures.pop(audio_id, None)
+            self._flush_when_due()
+
+    def cached_encoding(self, audio_id: str, encoder_hash: str, coverage: str) -> CachedEncoding | None:
+        """Return what was remembered of a recording's encoding by this encoder and coverage, or None."""
+        key = (audio_id, encoder_hash, coverage)
+        with self._lock:
+            query = "SELECT * FROM encodings WHERE audio_id = ? AND encoder_hash = ? AND coverage = ?"
+            row = self._encodings.get(key) or self.row(query, key)
+        fields = None if row is None else rows.cached_encoding(row[3:])
+        return None if fields is None else CachedEncoding(*fields)
+
+    def remember_encoding(
+        self, audio_id: str, encoder_hash: str, coverage: str, known: CachedEncoding
+    ) -> None:
+        """Remember the encoding of a recording, unless it is larger than MAX_ENCODING_BYTES."""
+        content = known.encoded.astype("<f4").tobytes()
+        if len(content) > MAX_ENCODING_BYTES:
+            return
+        key = (audio_id, encoder_hash, coverage)
+        with self._lock:
+            self._encodings[key] = (*key, content, len(known.encoded), known.duration)
             self._flush_when_due()
 
     def cached_failure(self, audio_id: str, *, any_version: bool = False) -> FileError | None:
@@ -277,7 +246,9 @@ class Store:
             row = self._failures.get(audio_id) or self.row(query, (audio_id,))
         if row is None or not (any_version or row[2] == __version__):
             return None
-        return _load_error(row[1])
+        with suppress(ValueError):
+            return rows.file_error(row[1])
+        return None
 
     def remember_failure(self, audio_id: str, error: FileError) -> None:
         """Remember that a recording failed, so that it is not tried or reported as new at every run."""
@@ -311,6 +282,7 @@ class Store:
                 yield self._connection
                 self._connection.execute("COMMIT")
                 self._files, self._other_paths, self._scores, self._failures = {}, {}, {}, {}
+                self._encodings = {}
                 self._flushed = time.monotonic()
             except BaseException:
                 if self._connection.in_transaction:
@@ -336,11 +308,14 @@ class Store:
         for row in self._scores.values():
             execute(f"INSERT OR REPLACE INTO scores VALUES ({_marks(row)})", row)
             execute("DELETE FROM failures WHERE audio_id = ?", (row[0],))
+        for row in self._encodings.values():
+            execute(f"INSERT OR REPLACE INTO encodings VALUES ({_marks(row)})", row)
         for row in self._failures.values():
             execute(f"INSERT OR REPLACE INTO failures VALUES ({_marks(row)})", row)
 
     def _waiting_rows(self) -> int:
-        return len(self._files) + len(self._other_paths) + len(self._scores) + len(self._failures)
+        count = len(self._files) + len(self._other_paths) + len(self._scores)
+        return count + len(self._encodings) + len(self._failures)
 
     def _flush_when_due(self) -> None:
         waiting = self._waiting_rows()
@@ -363,6 +338,9 @@ class Store:
                 raise StoreError(
                     f"{path}: is damaged ({error}); start again: it is then moved aside and a new one begun"
                 ) from error
+            with rows.checked(path, "a value"):
+                if not hasattr(error, "sqlite_errorcode"):  # not from SQLite: text that is not UTF-8
+                    raise ValueError(error) from error
             raise StoreError(
                 f"{path}: cannot be used ({error}); free some space or set GENRETAG_HOME"
             ) from error
@@ -377,22 +355,13 @@ def _dump_error(error: FileError) -> str:
     return json.dumps((error.code, error.message))
 
 
-def _load_error(text: str | None) -> FileError | None:
-    return None if text is None else FileError(*json.loads(text))
-
-
 def _path_bytes(path: Path) -> bytes:
     return os.fsencode(path.absolute())
 
 
-def _is_at(path: bytes, key: FileKey) -> bool:
+def _is_at(path: object, key: FileKey) -> bool:
     """Return True if this very file is at a path."""
     try:
-        return FileKey.of(os.stat(path)).same_file(key)
+        return FileKey.of(rows.path(path).stat()).same_file(key)
     except (OSError, ValueError):
         return False
-
-
-def signed_64(number: int) -> int:
-    """Return the number modulo 2**64, as a signed 64-bit integer."""
-    return (number & (2**64 - 1)) - ((number & 2**63) << 1)

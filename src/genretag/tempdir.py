@@ -20,6 +20,8 @@ from genretag.errors import EngineError
 
 PREFIX = "genretag-pool-"  # short: the path of a socket has about a hundred bytes
 LOCK = "lock"
+LONGEST_PARENT = 60  # bytes: with the names of the directory and of a socket in it, about a hundred
+SHORT_FOLDER = "/tmp"
 
 _mutex = threading.Lock()
 _in_use: str | None = None
@@ -49,12 +51,21 @@ def use_own_directory() -> None:
     _remove_stale(os.path.dirname(_in_use))
 
 
+def _parent() -> str | None:
+    """Return the folder to make the directory in; None for the usual one.
+
+    The path of a socket has about a hundred bytes, of which a long TMPDIR can leave too few.
+    """
+    usual = len(os.fsencode(tempfile.gettempdir()))
+    return SHORT_FOLDER if usual > LONGEST_PARENT and os.access(SHORT_FOLDER, os.W_OK | os.X_OK) else None
+
+
 if sys.platform != "win32":
     import fcntl
 
     def _create() -> str:
         # It gets the name by which it can be removed only when it is locked.
-        unlocked = tempfile.mkdtemp(prefix=f".{PREFIX}")
+        unlocked = tempfile.mkdtemp(prefix=f".{PREFIX}", dir=_parent())
         lock = os.open(os.path.join(unlocked, LOCK), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         with contextlib.suppress(OSError):  # without locks nobody can tell that it is not in use
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

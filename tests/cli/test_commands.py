@@ -59,7 +59,7 @@ def test_models(genretag: Command) -> None:
     listed = json.loads(genretag("models", "--json").out)
     names = {row["name"]: row for row in listed}
     assert {"musicnn-msd", "musicnn-mtt", "vgg-msd", "vgg-mtt", "musicnn", "vgg"} <= set(names)
-    keys = {"name", "kind", "labels", "parameters", "trained_on", "scores"}
+    keys = {"name", "kind", "labels", "parameters", "parameters_for_labels", "trained_on", "scores"}
     assert all(set(row) == keys for row in listed)
     # 792,079 values less the 2 x 2,460 running averages of batch-norm.
     assert names["musicnn-msd"]["parameters"] == names["musicnn-mtt"]["parameters"] == 787_159

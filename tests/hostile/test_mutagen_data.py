@@ -20,7 +20,8 @@ import pytest
 from command import in_own_process
 
 FETCH = (*("-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"), "--retries", "0")
-REFUSED = {"bad-tags", "not-taggable"}
+# Some end before their headers say, and were fetched just now.
+REFUSED = {"bad-tags", "not-taggable", "incomplete"}
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,7 @@ def test_every_file_is_shown_written_and_taken_back(data: Path, tmp_path: Path) 
     written = {Path(record["path"]) for record in applied.records if record["status"] == "written"}
     codes = {record["error"]["code"] for record in applied.records if record["error"]}
     assert codes == REFUSED
-    assert len(written) > 75
+    assert len(written) > 70
     assert {path for path in files if hashlib.sha256(path.read_bytes()).digest() != before[path]} == written
 
     undone = in_own_process("undo", "--json")

@@ -9,7 +9,7 @@ import pytest
 
 from genretag.audio.payload import identify
 from genretag.errors import FileError
-from genretag.library.arrivals import ARRIVING, CACHED, MAYBE_PASSING, Arrivals
+from genretag.library.arrivals import ARRIVING, MAYBE_PASSING, Arrivals
 from genretag.tagging import tags
 from genretag.tagging.plan import Record, Status
 from genretag.tagging.scan import ScanOptions
@@ -198,7 +198,6 @@ def test_a_failure_that_may_pass_is_final_the_third_time(
     for now, final in ((5, False), (10, False), (20, True)):
         assert ready(arrivals, now - 1) == []
         assert ready(arrivals, now) == ["song.mp3"]
-        assert arrivals.failed_in_cache(song) == (now > 5 and code in CACHED)
         assert arrivals.done(failure(song, code), now) == final
     arrivals.seen(tmp_path, 21)
     assert ready(arrivals, 900) == []

@@ -12,7 +12,7 @@ from genretag.errors import CheckpointError
 from genretag.models.catalogue import describe, listing
 from genretag.models.presets import PRESETS
 
-KEYS = {"name", "kind", "labels", "parameters", "trained_on", "scores"}
+KEYS = {"name", "kind", "labels", "parameters", "parameters_for_labels", "trained_on", "scores"}
 
 
 def test_everything_is_listed_with_the_same_keys() -> None:
@@ -44,3 +44,22 @@ def test_a_space_is_told_by_its_bounds_or_its_values() -> None:
 def test_unknown_names_list_weights_and_presets() -> None:
     with pytest.raises(CheckpointError, match=r"musicnn-msd.*presets: musicnn, vgg"):
         describe("nothing")
+
+
+def test_the_size_of_a_preset_is_that_on_the_dataset_of_its_source() -> None:
+    shown = describe("kostrzewa")
+    assert (shown["parameters"], shown["parameters_for_labels"]) == (735_944, 8)
+
+
+def test_statistics_of_features_are_no_parameters() -> None:
+    # 10 x 50 weights and 10 biases above the encoder; its 50 means and 50 scales were measured.
+    base = describe("musicnn-msd")["parameters"]
+    assert describe("gtzan-musicnn")["parameters"] == base + 510
+
+
+def test_the_genres_of_a_model_come_in_families() -> None:
+    families = describe("auto")["families"]
+    assert families["Electronic"][0] == "Electronic"
+    assert {"House", "Ambient"} <= set(families["Electronic"])
+    genres = [genre for family in families.values() for genre in family]
+    assert sorted(genres) == sorted(set(describe("auto")["genres"].values()))

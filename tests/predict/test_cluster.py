@@ -96,6 +96,7 @@ def told(track: TrackScores | None) -> object:
         track.scores.tobytes() if track.scores is not None else track.error,
         track.duration,
         track.n_windows,
+        track.state,
     )
 
 

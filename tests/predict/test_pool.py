@@ -241,6 +241,13 @@ def test_waiting_for_others_is_no_work(pools: Callable[..., Pool], long_file: Pa
     assert pool.ended[0].error is None
 
 
+def test_what_compiles_code_is_computed_before_the_first_file() -> None:
+    statistics = FeatureSpec("fma-statistics", 44100, n_fft=2048, hop_length=512, frames=86, step_frames=86)
+    assert settings_for(statistics, "fast", 1).warms_up
+    assert settings_for(SPEC, "fast", 1, Slow(0)).warms_up
+    assert not settings_for(SPEC, "fast", 1).warms_up
+
+
 def test_what_a_worker_computes_first_is_no_file_s_time(pools: Callable[..., Pool], tmp_path: Path) -> None:
     pool = pools(timeout=1, patience=1.5, change=SlowStart(3))
     pool.submit(0, make_sound(tmp_path / "a.flac", 1))

@@ -10,14 +10,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import mutagen
 import pytest
 
 from foreign_tags import tag
 from genretag.errors import WriteError
 from genretag.journal import Journal
 from genretag.store import FileKey, KnownFile, Store
-from genretag.tagging import tags
+from genretag.tagging import staged_copy, tags
 from genretag.tagging.open_folder import OpenFolder
+from genretag.tagging.staged_copy import StagedCopy
 from genretag.tagging.writer import GenreWriter, WriteOptions
 from sounds import make_sound
 from writing import change_of, left_over, write_genres
@@ -134,6 +136,118 @@ def test_an_edit_at_the_last_moment_is_not_lost(
     assert song.read_bytes().startswith(b"theirs")
     assert code in ("in-use", "changed", None)
     assert left_over(song.parent) == []
+
+
+@pytest.mark.parametrize("when", ["before the copy", "after the copy"])
+def test_an_edit_between_the_check_and_the_copy_is_not_lost(
+    store: Store, song: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """The copy must hold what the change was decided by."""
+    really = staged_copy._copy
+
+    def meddle() -> None:
+        restoring_times(song, lambda: tag(song, ["Soul"], title="Old title"))
+
+    def copy(source: int, target: int) -> bytes:
+        if when == "before the copy":
+            meddle()
+        digest = really(source, target)
+        if when == "after the copy":
+            meddle()
+        return digest
+
+    monkeypatch.setattr(staged_copy, "_copy", copy)
+    with pytest.raises(WriteError) as caught:
+        write(store, song)
+    assert caught.value.code == "changed"
+    assert tags.read(song).genres == ("Soul",)
+    assert left_over(song.parent) == []
+
+
+def test_another_title_set_before_the_copy_is_copied(
+    store: Store, song: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = staged_copy._copy
+
+    def copy(source: int, target: int) -> bytes:
+        restoring_times(song, lambda: tag(song, ["Jazz"], title="New title"))
+        return really(source, target)
+
+    monkeypatch.setattr(staged_copy, "_copy", copy)
+    write(store, song)
+    assert tags.read(song).genres == ROCK
+    assert mutagen.File(song).tags["TIT2"].text == ["New title"]
+
+
+def test_a_write_in_place_does_not_begin_while_another_program_waits(
+    store: Store, song: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = "import sys; open(sys.argv[1], 'r+b').write(b'theirs')"
+    really, started = StagedCopy._require_names, []
+
+    def meddle_first(copy: StagedCopy) -> None:
+        started.append(subprocess.Popen([sys.executable, "-c", script, str(song)]))
+        _wait_for_break(started[0])
+        really(copy)
+
+    monkeypatch.setattr(StagedCopy, "_require_names", meddle_first)
+    before = song.read_bytes()
+    with pytest.raises(WriteError) as caught:
+        write(store, song, in_place=True)
+    assert started[0].wait(60) == 0
+    assert caught.value.code in ("in-use", "changed")
+    assert song.read_bytes() == b"theirs" + before[6:]
+    assert left_over(song.parent) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux exchanges two names")
+def test_the_old_file_is_kept_if_the_copy_was_replaced(
+    store: Store, song: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, really, done = song.read_bytes(), OpenFolder.exchange_names, []
+
+    def swap_first(folder: OpenFolder, first: str, second: str) -> bool:
+        if not done:
+            done.append(song.with_name("theirs"))
+            done[0].write_bytes(b"theirs")
+            done[0].rename(song.with_name(first))
+        return really(folder, first, second)
+
+    monkeypatch.setattr(OpenFolder, "exchange_names", swap_first)
+    with pytest.raises(WriteError, match="the old file is kept as") as caught:
+        write(store, song)
+    assert caught.value.code == "changed"
+    assert song.read_bytes() == b"theirs"
+    (kept,) = song.parent.glob("genretag-*")
+    assert str(kept) in str(caught.value)
+    assert kept.read_bytes() == before
+    assert left_over(song.parent) == []
+
+
+@pytest.mark.parametrize("how", ["replaced", "removed"])
+def test_what_becomes_of_the_new_file_is_left_to_others(
+    store: Store, song: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    really, done = OpenFolder.exchange_names, []
+
+    def meddle_after(folder: OpenFolder, first: str, second: str) -> bool:
+        exchanged = really(folder, first, second)
+        if not done:
+            done.append(song)
+            song.unlink()
+            if how == "replaced":
+                song.write_bytes(b"theirs")
+        return exchanged
+
+    monkeypatch.setattr(OpenFolder, "exchange_names", meddle_after)
+    if how == "replaced":
+        with pytest.raises(WriteError, match="the old file is kept as"):
+            write(store, song)
+        assert song.read_bytes() == b"theirs"
+    else:
+        write(store, song)
+        assert not song.exists()
+        assert list(song.parent.glob("*genretag-*")) == []
 
 
 def _wait_for_break(process: subprocess.Popen[bytes]) -> None:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks.crash import faults, kills, power, processes
+from benchmarks.crash import attacks, faults, kills, links, others, power, processes
 from benchmarks.crash.judge import Bench, Findings
+from benchmarks.crash.kills import Mode
 from foreign_tags import tag
+from genretag.audio.packets import same_packets
+from genretag.store import FileKey
+from genretag.tagging import open_files, staged_copy
 from sounds import make_sound
 
 NAMES = ("mp3 song.mp3", "flac song.flac", "opus song.opus", "m4a song.m4a", "wv song.wv")
@@ -140,10 +148,113 @@ def test_errors_of_the_disk_are_said_and_lose_nothing(tmp_path: Path) -> None:
     assert wrong(faults.errors(bench(tmp_path, NAMES[3]), 4, random.Random(4))) == []
 
 
+@pytest.mark.usefixtures("strace")
+def test_an_error_of_the_disk_while_packets_are_compared_is_raised_without_a_traceback(
+    tmp_path: Path,
+) -> None:
+    song = make_sound(tmp_path / "song.m4a", 0.6)
+
+    def compare() -> int:
+        try:
+            return 10 + same_packets(song, song)
+        except OSError as error:
+            return int(error.errno or 0)
+
+    start = processes.worker(tmp_path / "home", compare)
+    assert start(None).wait().code == 11
+    same_packets(song, song)  # imports what the worker would otherwise read
+    codes = set()
+    for number in range(1, 9):
+        ended = processes.inject(start, f"read:error=EIO:when={number}+")
+        assert "Traceback" not in ended.output
+        codes.add(ended.code)
+    assert codes <= {errno.EIO, 11}
+    assert errno.EIO in codes
+
+
 def test_meddling_and_two_at_once_lose_nothing(tmp_path: Path) -> None:
     both = bench(tmp_path, *NAMES[:2])
     for mode in (faults.two_at_once, faults.clock_back):
         assert wrong(mode(both, 2, random.Random(5))) == []
+
+
+# Other programs that step in
+
+
+TAGGED = ("mp3-vbr dressed.mp3", "opus dressed.opus")
+"""Names as those of the benchmark's specimens, with the fields that its tagger edits."""
+
+root = pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0, reason="needs root, who writes the files of another user"
+)
+
+
+def attacked(folder: Path, *, in_place: bool = False) -> Bench:
+    old = {}
+    for name in TAGGED:
+        path = make_sound(folder / name, 0.6)
+        tag(path, ["Jazz", "Blues"], title="A Title")
+        old[name] = path.read_bytes()
+        path.unlink()
+    return Bench(folder / "trials", old, in_place=in_place)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize(
+    "mode", [attacks.writer, attacks.edited, pytest.param(links.linked, marks=root), links.fifo]
+)
+def test_other_programs_that_step_in_lose_nothing(tmp_path: Path, mode: Mode, *, in_place: bool) -> None:
+    findings = mode(attacked(tmp_path, in_place=in_place), 8, random.Random(9))
+    assert wrong(findings) == []
+    assert findings.outcomes
+    assert in_place or not findings.windows
+
+
+def test_the_writer_mode_sees_a_write_that_looks_for_no_writer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_files, "_take_lease", lambda _descriptor: False)
+    monkeypatch.setattr(open_files, "_open_for_writing_elsewhere", lambda _status: False)
+    findings = attacks.writer(attacked(tmp_path), 12, random.Random(10))
+    assert any("nothing of what the other process wrote" in loss for loss in findings.losses)
+
+
+def test_the_edited_mode_sees_a_write_that_ignores_change_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = FileKey.of
+    monkeypatch.setattr(FileKey, "of", lambda status: replace(really(status), ctime_ns=None))
+    findings = attacks.edited(attacked(tmp_path), 12, random.Random(10))
+    assert any("the edit is gone" in loss for loss in findings.losses)
+
+
+@root
+def test_the_linked_mode_sees_a_write_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def by_path(copy: staged_copy.StagedCopy) -> None:
+        os.chown(copy.temp, copy.status.st_uid, copy.status.st_gid)
+        copy.temp.chmod(copy.status.st_mode)
+
+    monkeypatch.setattr(staged_copy.StagedCopy, "copy_metadata", by_path)
+    findings = links.linked(attacked(tmp_path), 24, random.Random(10))
+    assert any("elsewhere is not as it was" in loss for loss in findings.losses)
+
+
+def test_the_fifo_mode_sees_a_write_that_compares_no_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staged_copy.StagedCopy, "_require_names", lambda _self: None)
+    monkeypatch.setattr(staged_copy.StagedCopy, "_is_original", lambda _self, _named: True)
+    findings = links.fifo(attacked(tmp_path), 12, random.Random(10))
+    assert any("the pipe is gone" in loss for loss in findings.losses)
+
+
+def test_a_run_that_hangs_is_an_untruth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "PATIENCE", 0.5)
+    os.mkfifo(tmp_path / "pipe")
+    start = processes.worker(tmp_path / "home", lambda: int((tmp_path / "pipe").open("rb").closed))
+    findings = Findings()
+    others.judge_end(start(None).wait(), "a pipe", findings)
+    assert findings.untruths == ["a pipe: ended with 1000: it hung"]
 
 
 def test_the_judge_sees_losses_leftovers_and_untruths(tmp_path: Path) -> None:

@@ -246,6 +246,33 @@ def test_what_others_did_to_a_half_written_file_is_not_overwritten(store: Store,
         assert str(kept) in sentence
 
 
+@pytest.mark.parametrize("name", ["file", "copy"])
+def test_a_link_that_comes_while_a_half_written_file_is_checked_leads_nowhere(
+    store: Store, half: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Of the file: what it leads to would be overwritten; of the copy: what it leads to would be copied."""
+    song, copy, _, after = half
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"secret" * 9000)
+    really = genretag.tagging.recover._is_half
+
+    def swap(*arguments: Any) -> bool:
+        found = really(*arguments)
+        swapped = song if name == "file" else copy
+        swapped.unlink()
+        if name == "file":
+            os.link(victim, song)
+        else:
+            copy.symlink_to(victim)
+        return found
+
+    monkeypatch.setattr(genretag.tagging.recover, "_is_half", swap)
+    recover(store)
+    assert victim.read_bytes() == b"secret" * 9000
+    if name == "copy":
+        assert song.read_bytes() == after
+
+
 def test_a_stop_after_the_last_byte_counts_as_written(store: Store, half: Any) -> None:
     song, copy, before, after = half
     song.write_bytes(after)

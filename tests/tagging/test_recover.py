@@ -14,6 +14,7 @@ import pytest
 
 from foreign_tags import tag
 from genretag.audio.payload import payload_digest
+from genretag.errors import StoreError
 from genretag.journal import Journal
 from genretag.store import Store
 from genretag.tagging import tags
@@ -178,7 +179,8 @@ def test_only_names_of_our_own_are_removed(tmp_path: Path) -> None:
     with Store.open(tmp_path / "home") as store:
         with store.transaction() as connection:
             connection.execute("UPDATE writes SET temp = ?", (os.fsencode(precious),))
-        recover(store)
+        with pytest.raises(StoreError, match="write 1 is not as genretag wrote it"):
+            recover(store)
     assert precious.exists()
 
 

@@ -123,17 +123,41 @@ class _Demuxed:
     error: tuple[str, int | None] | None = None
 
 
+class _Source:
+    """A file for PyAV that ends at the first error of the disk, which is kept.
+
+    PyAV prints the traceback of an error that comes while another one is waiting to be raised.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.seek, self.tell = file.seek, file.tell
+        self.error: OSError | None = None
+
+    def read(self, size: int) -> bytes:
+        """Read up to `size` bytes; nothing once the disk has failed."""
+        if self.error is None:
+            try:
+                return self._file.read(size)
+            except OSError as error:
+                self.error = error
+        return b""
+
+
 def _demux(path: Path, max_bytes: int) -> _Demuxed:
     import av  # slow to import, and not needed for other formats
 
     found = _Demuxed()
     with open_regular(path) as file:
+        source = _Source(file)
         try:
             # The format is given: another demuxer could open other files that this one names.
-            with av.open(file, format="mov", metadata_errors="ignore", buffer_size=BUFFER) as container:
+            with av.open(source, format="mov", metadata_errors="ignore", buffer_size=BUFFER) as container:
                 _read_packets(container, max_bytes, found)
         except av.error.FFmpegError as error:
             found.error = type(error).__name__, error.errno
+    if source.error is not None:
+        raise source.error
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from genretag.cli.output import details, table
-from genretag.escapes import json_line
+from genretag.escapes import json_line, printable
 
 
 def models(
@@ -41,5 +41,10 @@ def models(
             ],
         )
     else:
+        genres = shown.pop("families", {})
         details(shown)
+        if genres:
+            print(f"\nGenres it can write ({sum(map(len, genres.values()))}), one family per line:")
+            for of_family in genres.values():
+                print(f"  {printable(', '.join(of_family))}")
     return 0

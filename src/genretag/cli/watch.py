@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -136,7 +135,8 @@ class _Session:
             with closing(watcher):
                 while True:
                     watcher.wait(TICK_SECONDS)
-                    self._tag(list(self.arrivals.ready(time.monotonic())))
+                    if found := list(self.arrivals.ready(time.monotonic())):
+                        self._burst(found)
                     for sentence in self.arrivals.held_up(time.monotonic()):
                         say(sentence)
         except KeyboardInterrupt:
@@ -147,20 +147,11 @@ class _Session:
         elif not self.printer.quiet:
             say("nothing arrived")
 
-    def _tag(self, found: list[Found]) -> None:
-        """Tag files that are ready; some that failed need to be analysed without the cache."""
-        again = [one for one in found if self.arrivals.failed_in_cache(one.path)]
-        first = [one for one in found if one not in again]
-        if first:
-            self._burst(first, self.tag_options)
-        if again:
-            self._burst(again, replace(self.tag_options, use_cache=False))
-
-    def _burst(self, found: list[Found], tag_options: TagOptions) -> None:
-        """Tag what is complete: a run of its own, so that it can be taken back by itself."""
+    def _burst(self, found: list[Found]) -> None:
+        """Tag files that are complete, in a run of their own that can be undone by itself."""
         from genretag.tagging.tag import Tagging
 
-        tagging = Tagging(tag_options, self.store, predictor=self.predictor)
+        tagging = Tagging(self.tag_options, self.store, predictor=self.predictor)
         # Of many files, some may have changed by the time that it is their turn.
         still = (one for one in found if self.arrivals.still_ready(one.path, time.monotonic()))
         written = False

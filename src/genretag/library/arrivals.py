@@ -23,8 +23,6 @@ ARRIVING = frozenset({"in-use", "incomplete", "changed", "missing"})
 MAYBE_PASSING = frozenset({
     "io-error", "no-space", "out-of-memory", "timeout", "unreadable", "worker-died",
 })  # fmt: skip
-# Of these, the store repeats the failure unless the file is analysed without the cache.
-CACHED = frozenset({"timeout", "worker-died"})
 RETRIES = 2
 SHORTEST_DELAY = 0.5
 LONGEST_DELAY = 60.0
@@ -143,11 +141,6 @@ class Arrivals:
         if key is not None:
             self._waiting[path] = _Waiting(key, now, self.settle)
         return False
-
-    def failed_in_cache(self, path: Path) -> bool:
-        """Return True if the store would repeat the last failure of a file that is ready."""
-        waiting = self._handed_out.get(path)
-        return waiting is not None and _code(waiting.record) in CACHED
 
     def done(self, record: Record, now: float) -> bool:
         """Take note of the result for a file; False if the result is not final, so not to be reported.

@@ -23,6 +23,7 @@ from genretag.errors import FileError
 from genretag.journal import Journal
 from genretag.labels import akin, canonical, split_genres
 from genretag.predict.decide import Decision, DecisionRule, decide
+from genretag.predict.heads import KnownScores
 from genretag.store import KnownFile, Store
 from genretag.tagging.album import Albums, Track, Verdict, shelf
 from genretag.tagging.genremap import GenreMap
@@ -122,9 +123,8 @@ class _Gathering:
         path = checkpoint.resolve(model)
         self.meta = checkpoint.read_meta(path)
         self.rows: list[NDArray[np.float32]] = []
-        self._hash = checkpoint.file_hash(path)
+        self._scores = KnownScores(store, path, coverage)
         self._store = store
-        self._coverage = self.meta.features.cache_key(coverage)
         self._originals = Journal(store).originals()
 
     def track(self, found: Found) -> LibraryTrack:
@@ -133,7 +133,7 @@ class _Gathering:
         if known is None:
             return LibraryTrack(seen.path, error=seen.error)
         before = self._before(seen.path, known)
-        cached = self._store.cached_scores(known.audio_id, self._hash, self._coverage)
+        cached = self._scores.get(known.audio_id)
         if cached is None:
             error = audio_failure(self._store, seen.key, known) or known.error
             return LibraryTrack(seen.path, split_genres(known.genres), before, error=error)

@@ -11,6 +11,7 @@ from genretag import checkpoint
 from genretag.errors import GenretagError
 from genretag.labels import canonical, lookup, split_genres
 from genretag.predict.decide import DecisionRule, decide
+from genretag.predict.heads import KnownScores
 from genretag.store import FileKey, Store
 from genretag.tagging import tags
 
@@ -63,8 +64,7 @@ def survey(paths: Iterable[Path], store: Store, model: str) -> Vocabulary:
     Files that are gone or whose tags cannot be read are passed over.
     """
     checkpoint_file = checkpoint.resolve(model)
-    meta, digest = checkpoint.read_meta(checkpoint_file), checkpoint.file_hash(checkpoint_file)
-    coverage = meta.features.cache_key("fast")
+    meta, scores = checkpoint.read_meta(checkpoint_file), KnownScores(store, checkpoint_file, "fast")
     spellings: dict[str, Counter[str]] = defaultdict(Counter)
     counts: Counter[str] = Counter()
     decided: Counter[tuple[str, ...]] = Counter()
@@ -82,7 +82,7 @@ def survey(paths: Iterable[Path], store: Store, model: str) -> Vocabulary:
         for genre in genres:
             spellings[_same(genre)][genre] += 1
         counts.update({_same(genre) for genre in genres})
-        if known and (cached := store.cached_scores(known.audio_id, digest, coverage)):
+        if known and (cached := scores.get(known.audio_id)):
             decided[decide(cached.scores, meta.labels, meta.thresholds, DecisionRule()).genres] += 1
     names = [_name(same, files, spellings[same]) for same, files in counts.items()]
     names.sort(key=lambda name: (-name.files, name.text.casefold()))

@@ -8,12 +8,13 @@ from typing import Any
 
 from genretag import checkpoint
 from genretag.errors import CheckpointError
+from genretag.labels import families
 from genretag.models.presets import PRESETS
 from genretag.models.records import Choice, LogRange, Pretrained, Range
 from genretag.models.registry import build, count_parameters
 
-# A preset has as many outputs as its dataset has labels; its size is given for GTZAN's ten genres.
-LABELS_FOR_SIZE = 10
+# A preset has as many outputs as its dataset has labels: its size is that on the dataset of its source.
+LABELS_OF_SOURCE = {"FMA small": 8, "GTZAN": 10, "MagnaTagATune": 50}
 
 
 def listing() -> list[dict[str, Any]]:
@@ -39,6 +40,7 @@ def describe(name: str) -> dict[str, Any]:
         return {
             **_weights(name),
             "genres": dict(meta.labels.genres),
+            "families": {family: list(of) for family, of in families(meta.labels.genres.values()).items()},
             "task": meta.labels.kind,
             "preset": meta.preset,
             "architecture": {**PRESETS[meta.preset].config, **meta.config}
@@ -96,6 +98,7 @@ def _weights(name: str) -> dict[str, Any]:
         "kind": "weights",
         "labels": list(meta.labels.names),
         "parameters": checkpoint.parameter_count(path),
+        "parameters_for_labels": len(meta.labels),
         "trained_on": meta.dataset,
         "scores": meta.scores,
     }
@@ -104,14 +107,17 @@ def _weights(name: str) -> dict[str, Any]:
 def _preset(name: str) -> dict[str, Any]:
     import torch
 
+    published = PRESETS[name].published
+    labels = LABELS_OF_SOURCE[published[0].dataset if published else "GTZAN"]
     # The meta device counts without making the numbers; what scikit-learn fits has no size before.
     with torch.device("meta"):
-        parameters = count_parameters(build(name, {}, LABELS_FOR_SIZE))
+        parameters = count_parameters(build(name, {}, labels))
     return {
         "name": name,
         "kind": "preset",
         "labels": [],
         "parameters": parameters,
+        "parameters_for_labels": labels,
         "trained_on": None,
         "scores": {},
     }

@@ -80,11 +80,41 @@ class Probe(nn.Module):
 
     def rows(self, features: Tensor) -> Tensor:
         """What the base says of each window: (windows, width)."""
-        if not self.from_scores:
-            embed: Any = self.base.embed
-            embedding: Tensor = embed(features)
-            return embedding
-        logits: Tensor = self.base(features) / self.base_temperature
+        return self.rows_of(self.encode(features))
+
+    def encode(self, features: Tensor) -> Tensor:
+        """Return what every head on this base can be computed from: (windows, encoded width).
+
+        That is the embedding of each window, or its scores if the base has no embedding.
+        """
+        if self.output is None:
+            return self._scores_of(self.base(features))
+        embed: Any = self.base.embed
+        embedding: Tensor = embed(features)
+        return embedding
+
+    def rows_of(self, encoded: Tensor) -> Tensor:
+        """Return the rows (windows, width) that this head takes from what `encode` returned."""
+        if not self.from_scores or self.output is None:
+            return encoded
+        return self._scores_of(self.output(encoded))
+
+    @property
+    def encoded_width(self) -> int:
+        """Numbers per window of what `encode` returns."""
+        output: Any = self.output
+        return self.width if output is None else int(output.in_features)
+
+    @property
+    def output(self) -> nn.Module | None:
+        """The base's last layer, from its embedding to its logits; None if it has no embedding."""
+        if not hasattr(self.base, "embed"):
+            return None
+        output: nn.Module | None = getattr(self.base, "output", None) or getattr(self.base, "fc", None)
+        return output
+
+    def _scores_of(self, logits: Tensor) -> Tensor:
+        logits = logits / self.base_temperature
         return logits.softmax(dim=1) if self.base_kind == "single" else logits.sigmoid()
 
     def track(self, rows: Tensor) -> Tensor:

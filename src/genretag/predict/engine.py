@@ -76,7 +76,8 @@ class TrackScores:
     `scores` (labels,) are the track's. `windows` (windows, labels) and their `starts` in seconds only where
     they were asked for. `duration` in seconds of sound, `seconds` of work. A file that failed has an `error`
     and no scores. `state` is that of the file when it was decoded, None if it could not be opened or its
-    worker was lost: compare it before anything is remembered of the file.
+    worker was lost: compare it before anything is remembered of the file. `encoded` (windows, width) is the
+    output of the model's frozen encoder, None for a model without one.
     """
 
     scores: NDArray[np.float32] | None
@@ -87,6 +88,7 @@ class TrackScores:
     seconds: float
     error: FileError | None
     state: DecodedState | None = None
+    encoded: NDArray[np.float32] | None = None
 
 
 def predict(
@@ -186,10 +188,18 @@ class Predictor:
         if heard.error is not None:
             return TrackScores(None, None, None, heard.duration, 0, heard.seconds, heard.error, heard.state)
         (scorer,) = self._scorers
-        scores, about = scorer.track(heard.rows), (heard.duration, len(heard.rows), heard.seconds)
-        if not self.options.keep_windows:
-            return TrackScores(scores, None, None, *about, None, heard.state)
-        return TrackScores(scores, scorer.windows(heard.rows), heard.starts, *about, None, heard.state)
+        keep = self.options.keep_windows
+        return TrackScores(
+            scores=scorer.track(heard.rows),
+            windows=scorer.windows(heard.rows) if keep else None,
+            starts=heard.starts if keep else None,
+            duration=heard.duration,
+            n_windows=len(heard.rows),
+            seconds=heard.seconds,
+            error=None,
+            state=heard.state,
+            encoded=heard.rows if scorer.has_head else None,
+        )
 
     def _make_scorer(self) -> Scorer:
         from genretag.predict.score import Scorer

@@ -136,7 +136,8 @@ class Scorer(TorchScorer):
     """A checkpoint ready to score.
 
     Its rows are the probabilities of every window, (windows, labels); for a model of whole tracks they are
-    what its head takes. `track` and `windows` make scores of the rows of one track.
+    the encoder's output, from which its head and others can be computed. `track` and `windows` make scores of
+    the rows of one track.
     """
 
     def __init__(
@@ -155,34 +156,41 @@ class Scorer(TorchScorer):
         if self.device.type != "mps":  # not tried there
             model = for_inference(model)
         self._model: Any = model.to(self.device)
-        self._has_head = is_track_model(meta.preset)
-        if self._has_head != (meta.aggregation == "head"):
+        self.has_head = is_track_model(meta.preset)
+        if self.has_head != (meta.aggregation == "head"):
             where = checkpoint.path or meta.name
             raise CheckpointError(
                 f"{where}: aggregation {meta.aggregation!r} does not fit preset {meta.preset!r}"
             )
         self._ready()
 
+    @property
+    def encoded_width(self) -> int | None:
+        """Numbers per window of the encoder's output; None for a model without an encoder."""
+        width: int | None = self._model.encoded_width if self.has_head else None
+        return width
+
     def rows(self, windows: Tensor) -> Tensor:
         features = self._front(windows)
-        if self._has_head:
-            rows: Tensor = self._model.rows(features)
-            return rows
+        if self.has_head:
+            encoded: Tensor = self._model.encode(features)
+            return encoded
         return self._probabilities(self._model(features))
 
     def track(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities (labels,) of a track, from the rows of all its windows: their mean, or the head's."""
-        if not self._has_head:
+        if not self.has_head:
             mean: NDArray[np.float32] = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
             return mean
         with torch.inference_mode():
-            logits = self._model.track(torch.from_numpy(rows).to(self.device))
+            encoded = torch.from_numpy(rows).to(self.device)
+            logits = self._model.track(self._model.rows_of(encoded))
             scores: NDArray[np.float32] = self._probabilities(logits).float().cpu().numpy()
         return scores
 
     def windows(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities (windows, labels) of each window alone."""
-        if not self._has_head:
+        if not self.has_head:
             return rows
         return np.stack([self.track(rows[index : index + 1]) for index in range(len(rows))])
 

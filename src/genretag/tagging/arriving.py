@@ -39,7 +39,9 @@ def is_recent(path: Path) -> bool:
 
 def arriving(path: Path, error: FileError) -> FileError:
     """Return the error of a file that cannot be analysed: `incomplete` if it may still be arriving."""
-    if error.code not in LASTING_FAILURES or isinstance(path, RemotePath) or not is_recent(path):
+    # What is too large is so by intent, not because a part is missing.
+    doubtful = error.code in LASTING_FAILURES - {"too-large"}
+    if not doubtful or isinstance(path, RemotePath) or not is_recent(path):
         return error
     try:
         reason = missing(path)

@@ -77,11 +77,17 @@ def old_pieces(new_file: Path, delta: bytes) -> Iterator[bytes]:
     pieces, literal = _decode(delta)
     source = at = 0
     with open_regular(new_file) as new:
+        size = new.seek(0, os.SEEK_END)
+        # No delta copies the same bytes again and again: that would fill the disk.
+        if sum(length for _, length, _ in pieces) > 2 * size + MAX_WINDOW:
+            raise ValueError("the record of the old bytes is damaged (it is too long)")
         for step, length, own in pieces:
             source += step
-            for size in _block_sizes(length):
-                yield _read(new, source, size)
-                source += size
+            if min(source, length, own) < 0 or source + length >= 1 << 62:
+                raise ValueError("the record of the old bytes is damaged (it leaves the file)")
+            for count in _block_sizes(length):
+                yield _read(new, source, count)
+                source += count
             yield literal[at : at + own]
             at += own
 
@@ -238,7 +244,7 @@ def _decode(delta: bytes) -> tuple[list[list[int]], bytes]:
             raise ValueError("it ends too early")
         count = struct.unpack_from("<q", content)[0]
         columns = np.frombuffer(content, "<i8", 3 * count, 8).reshape(3, count)
-    except (zlib.error, struct.error, ValueError) as error:
+    except (zlib.error, struct.error, ValueError, OverflowError) as error:
         raise ValueError(f"the record of the old bytes is damaged ({error})") from error
     return columns.T.tolist(), content[8 + columns.nbytes :]
 

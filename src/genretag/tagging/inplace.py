@@ -91,7 +91,9 @@ def write_into(folder: OpenFolder, name: str, copy: Path, expected: os.stat_resu
     descriptor = folder.open_regular(name, os.O_RDWR)
     with os.fdopen(descriptor, "r+b", buffering=0) as file, open_regular(copy) as whole:
         before, after = os.fstat(file.fileno()), os.fstat(whole.fileno())
-        if expected is not None and FileKey.of(before) != FileKey.of(expected):
+        # Reading takes longer than writing what differs, so the state is compared afterwards.
+        differences = list(_differences(file, whole, min(before.st_size, after.st_size)))
+        if expected is not None and FileKey.of(os.fstat(file.fileno())) != FileKey.of(expected):
             raise LeftAloneError(f"{target}: changed since it was analysed; run again")
         try:
             for at in range(before.st_size, after.st_size, BLOCK):
@@ -103,8 +105,9 @@ def write_into(folder: OpenFolder, name: str, copy: Path, expected: os.stat_resu
             file.truncate(before.st_size)
             _set_times(file, before.st_atime_ns, before.st_mtime_ns)
             raise
-        for at, content in _differences(file, whole, min(before.st_size, after.st_size)):
-            _write(file, at, content)
+        for start, length in differences:
+            for at in range(start, start + length, BLOCK):
+                _write(file, at, _read(whole, at, min(BLOCK, start + length - at)))
         if after.st_size < before.st_size:
             file.truncate(after.st_size)
         _set_times(file, before.st_atime_ns, after.st_mtime_ns)
@@ -155,8 +158,8 @@ def _mixed(here: bytes, old: bytes, new: bytes) -> bool:
     return not strange.any()
 
 
-def _differences(file: BinaryIO, whole: BinaryIO, size: int) -> Iterator[tuple[int, bytes]]:
-    """Stretches (offset, new bytes), in pages, in which the first `size` bytes of both differ."""
+def _differences(file: BinaryIO, whole: BinaryIO, size: int) -> Iterator[tuple[int, int]]:
+    """Yield the ranges (offset, length), in pages, in which the first `size` bytes of both differ."""
     for start in range(0, size, BLOCK):
         count = min(BLOCK, size - start)
         old, new = (_read(handle, start, count) for handle in (file, whole))
@@ -165,7 +168,7 @@ def _differences(file: BinaryIO, whole: BinaryIO, size: int) -> Iterator[tuple[i
         pages = [at for at in range(0, count, PAGE) if old[at : at + PAGE] != new[at : at + PAGE]]
         while pages:
             length = next((n for n, at in enumerate(pages) if at != pages[0] + n * PAGE), len(pages))
-            yield start + pages[0], new[pages[0] : pages[0] + length * PAGE]
+            yield start + pages[0], min(length * PAGE, count - pages[0])
             pages = pages[length:]
 
 

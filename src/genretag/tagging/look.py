@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -67,12 +68,14 @@ def begin(found: Found, store: Store, *, use_cache: bool = True) -> Look:
 
 def finish(begun: Look, reading: Reading, store: Store) -> Look:
     """The look whose file has been read; the store remembers it."""
-    if reading.known is None:
-        return Look(begun.path, error=reading.error)
-    assert begun.key is not None
-    if not _is_current(begun.path, begun.key):
-        # Remembered under this key it would be taken for the other file wherever that has gone.
-        return Look(begun.path, error=FileError.of(changed_error(begun.path)))
+    if begun.key is not None and reading.known is not None and not _is_current(begun.path, begun.key):
+        # Perhaps it only got another mode or name. What is remembered must be of one state.
+        begun = begin(Found(begun.path), store, use_cache=False)
+        reading = read(begun.path)
+        if begun.key is not None and not _is_current(begun.path, begun.key):
+            return Look(begun.path, error=FileError.of(changed_error(begun.path)))
+    if begun.key is None or reading.known is None:
+        return Look(begun.path, error=begun.error or reading.error)
     known = replace(reading.known, error=reading.error) if reading.error else reading.known
     store.remember_file(begun.key, begun.path, known)
     return Look(begun.path, begun.key, known)
@@ -87,12 +90,12 @@ def read(path: Path) -> Reading:
         if isinstance(path, RemotePath) and path.is_replaced():
             return Reading(None, FileError.of(changed_error(path)))
     except DecodeError as error:
-        return Reading(None, FileError.of(error))
+        return _unread(path, FileError.of(error))
     except OSError as error:
-        return Reading(None, _unreadable(path, error))
+        return _unread(path, _unreadable(path, error))
     except TagError as error:
         if error.code == "unreadable":  # the disk or the network, and not what is in the file
-            return Reading(None, FileError.of(error))
+            return _unread(path, FileError.of(error))
         return Reading(KnownFile(audio_id, "", False, ()), FileError.of(error), _state(status))
     return Reading(KnownFile(audio_id, state.format, state.taggable, state.genres), None, _state(status))
 
@@ -165,6 +168,15 @@ def _is_current(path: Path, key: FileKey) -> bool:
         return FileKey.of(path.stat()) == key
     except OSError:
         return False
+
+
+def _unread(path: Path, error: FileError) -> Reading:
+    """Return the reading of a file that cannot be read, or that was replaced on remote storage meanwhile."""
+    with suppress(OSError):
+        # Ranges of the old version may not exist in the new one.
+        if isinstance(path, RemotePath) and path.is_replaced():
+            return Reading(None, FileError.of(changed_error(path)))
+    return Reading(None, error)
 
 
 def _state(status: os.stat_result) -> tuple[int, int]:

@@ -67,12 +67,16 @@ def without_writer(path: Path, descriptor: int) -> Iterator[Lease]:
     try:
         lease = Lease(descriptor)
     except BlockingIOError:
-        message = f"{path}: another program has it open for writing; try again later"
-        raise WriteError(message, code="in-use") from None
+        raise in_use(path) from None
     try:
         yield lease
     finally:
         lease.release()
+
+
+def in_use(path: Path) -> WriteError:
+    """Return the error for a file that another program writes."""
+    return WriteError(f"{path}: another program has it open for writing; try again later", code="in-use")
 
 
 def has_writer(path: Path) -> bool:

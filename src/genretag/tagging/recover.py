@@ -12,7 +12,7 @@ from genretag.errors import DecodeError, WriteError
 from genretag.journal import Journal, Write
 from genretag.store import Store
 from genretag.tagging.inplace import file_lock, is_half_written, write_into
-from genretag.tagging.open_folder import OpenFolder
+from genretag.tagging.open_folder import OpenFolder, descriptor_path
 from genretag.tagging.write import TEMP_PREFIX, hash_file, sync_file
 
 
@@ -88,14 +88,18 @@ def _finish_half(journal: Journal, write: Write, run: str) -> str:
         )
     if write.path.is_symlink() or not write.path.is_file():
         return _keep_copy(journal, write, run)
+    # Through descriptors: a link that somebody puts in place of a name after it was checked leads nowhere.
     with (
         OpenFolder(write.path.parent) as folder,
         _opened(folder, write.path.name) as descriptor,
+        _opened(folder, write.temp.name) as copy,
         file_lock(write.path, descriptor),
     ):
-        if not _is_half(journal, write):
+        status = os.fstat(descriptor)
+        half, whole = descriptor_path(descriptor, write.path), descriptor_path(copy, write.temp)
+        if hash_file(whole) != write.after_hash or not _is_half(journal, write, half, whole):
             return _keep_copy(journal, write, run)
-        write_into(folder, write.path.name, write.temp)
+        write_into(folder, write.path.name, whole, status)
     return _end_in_place(journal, write, f"was half written when {run}; it is whole now", written=True)
 
 
@@ -119,15 +123,17 @@ def _end_in_place(journal: Journal, write: Write, words: str, *, written: bool) 
     return f"{write.path}: {words}"
 
 
-def _is_half(journal: Journal, write: Write) -> bool:
+def _is_half(journal: Journal, write: Write, half: Path, whole: Path) -> bool:
     delta = journal.delta(write.id)
     if delta is None or write.before_hash is None:
         return False
-    return is_half_written(write.path, write.temp, delta, write.before_hash)
+    return is_half_written(half, whole, delta, write.before_hash)
 
 
 def _keep_copy(journal: Journal, write: Write, run: str) -> str:
     kept = write.temp.with_name(write.temp.name.removeprefix("."))
+    if os.path.lexists(kept):
+        kept = write.temp
     os.replace(write.temp, kept)
     sync_folder(kept.parent)
     journal.abandoned(write.id, "changed")

@@ -20,7 +20,7 @@ from genretag.store import FileKey
 from genretag.tagging import tags
 from genretag.tagging.inplace import write_into
 from genretag.tagging.metadata import copy_metadata
-from genretag.tagging.open_files import without_writer
+from genretag.tagging.open_files import in_use, without_writer
 from genretag.tagging.open_folder import OpenFolder, descriptor_path
 
 BLOCK = 1 << 20
@@ -82,12 +82,12 @@ class StagedCopy:
         self.original = self.folder.open_regular(self.target.name)
         self.original_path = descriptor_path(self.original, self.target)
         self.status = os.fstat(self.original)
-        self._require_expected()
+        self._require_expected(self.original_path)
         _refuse_read_only(self.path, self.target, self.status)
         with without_writer(self.path, self.original):
             pass
 
-    def _require_expected(self) -> None:
+    def _require_expected(self, content: Path) -> None:
         now = FileKey.of(self.status)
         if now == self.expected:
             return
@@ -95,8 +95,8 @@ class StagedCopy:
         # then the content decides.
         if not (
             now.same_content(self.expected)
-            and identify(self.original_path) == self.change.audio_id
-            and tags.read(self.original_path).raw == self.change.old_raw
+            and identify(content) == self.change.audio_id
+            and tags.read(content).raw == self.change.old_raw
         ):
             raise _changed(self.path)
 
@@ -120,6 +120,7 @@ class StagedCopy:
         self.copy_path = descriptor_path(self.copy, self.temp)
         self.copy_id = os.fstat(self.copy)
         self.before = _copy(self.original, self.copy)
+        self._require_copied_expected()
         try:
             edit(self.copy_path)
             _check(self.path, self.paths, self.copy_path, check)
@@ -130,6 +131,15 @@ class StagedCopy:
             self._require_unchanged()
             raise _failed(self.path, "its audio would not be the same")
         self.after = _hash(self.copy)
+
+    def _require_copied_expected(self) -> None:
+        """Raise if the file was edited since it was checked, so that `change` may not fit what was copied."""
+        now = os.fstat(self.original)
+        if FileKey.of(now) != FileKey.of(self.status):
+            self.status = now
+            self._require_expected(self.copy_path)
+            # The edit may also have come after the copy was made.
+            self._require_unchanged()
 
     def _plain(self, message: str) -> str:
         """Return a message with the name that a person knows in place of those of the copy."""
@@ -172,6 +182,7 @@ class StagedCopy:
                     except BaseException:
                         self.folder.exchange_names(self.temp.name, self.target.name)
                         raise
+                    self._require_copy_in_place()
                     self._remove_temp()
                     break
             # Its mode, owner or attributes changed, it was renamed or got another name; or its content was
@@ -189,9 +200,32 @@ class StagedCopy:
         assert self.copy_id is not None
         with suppress(OSError):
             now = self.folder.lstat(self.target.name)
-            if os.path.samestat(now, self.copy_id):
+            if self._is_copy(now):
                 return FileKey.of(now)
         return replace(FileKey.of(self.copy_id), ctime_ns=None)
+
+    def _is_copy(self, named: os.stat_result) -> bool:
+        """Return True if a name leads to the copy; the number of a removed one is given to new files."""
+        assert self.copy_id is not None
+        same = FileKey.of(named).same_content(FileKey.of(self.copy_id))
+        return same and os.path.samestat(named, self.copy_id)
+
+    def _require_copy_in_place(self) -> None:
+        """Keep the original under a visible name and raise if its name leads to anything but the copy.
+
+        Another program replaced the copy just before the exchange, or the file just after it.
+        """
+        try:
+            named = self.folder.lstat(self.target.name)
+        except OSError:  # somebody removed the new file
+            return
+        if self._is_copy(named):
+            return
+        kept = self.temp.with_name(self.temp.name.removeprefix("."))
+        self.folder.replace(self.temp.name, kept.name)
+        self.replacing = False
+        message = f"{self.path}: another program replaced it during the write; the old file is kept as {kept}"
+        raise WriteError(message, code="changed")
 
     def _remove_temp(self) -> None:
         """Remove what the name of the copy leads to, if that is possible now."""
@@ -218,8 +252,11 @@ class StagedCopy:
     def into_place(self) -> FileKey:
         """Write the content of the copy into the file; return the new state of the file."""
         # The lease must be given up first: this process opens the file for writing itself.
-        with without_writer(self.path, self.original):
+        with without_writer(self.path, self.original) as lease:
             self._require_names()
+            # A program that waits for the lease would write at the same time.
+            if lease.granted and not lease.undisturbed():
+                raise in_use(self.path)
         self.replacing = True
         write_into(self.folder, self.target.name, self.copy_path, self.status)
         if _hash(self.original) != self.after:

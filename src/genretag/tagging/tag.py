@@ -19,6 +19,7 @@ from genretag.labels import split_genres
 from genretag.places import Place
 from genretag.predict.decide import Decision, DecisionRule, decide
 from genretag.predict.engine import EngineOptions, Job, PredictorLike, TrackScores, predict
+from genretag.predict.heads import KnownScores
 from genretag.store import CachedScores, FileKey, KnownFile, Store
 from genretag.tagging import tags
 from genretag.tagging.album import Albums, By, Track, Verdict
@@ -93,8 +94,7 @@ class Tagging:
         self.predictor = predictor
         self.model_path = predictor.checkpoint if predictor else checkpoint.resolve(options.model)
         self.meta = checkpoint.read_meta(self.model_path)
-        self.model_hash = checkpoint.file_hash(self.model_path)
-        self.coverage_key = self.meta.features.cache_key(options.engine.coverage)
+        self.known_scores = KnownScores(store, self.model_path, options.engine.coverage)
         self.writer = GenreWriter(store, "tag", self.meta.name, options.writing, places)
         self.albums: Albums | None = None
         self._new_failures: set[str] = set()
@@ -138,7 +138,7 @@ class Tagging:
         if known.error and known.error.code == "too-large":  # made to hold up whoever opens it
             return Job(replace(candidate, error=known.error), None)
         if self.options.use_cache:
-            if cached := self.store.cached_scores(known.audio_id, self.model_hash, self.coverage_key):
+            if cached := self.known_scores.get(known.audio_id):
                 return Job(replace(candidate, cached=cached), None)
             if failure := audio_failure(self.store, candidate.key, known):
                 return Job(replace(candidate, error=_again(failure, candidate.path)), None)
@@ -187,11 +187,8 @@ class Tagging:
         Genres that genretag wrote do not decide an album; the scores they came from do, as in the run that
         wrote them. Otherwise a second run could tag a track about which the first one was unsure.
         """
-        if (
-            self.albums is not None
-            and known.genres == self._last_written(path, known)
-            and (cached := self.store.cached_scores(known.audio_id, self.model_hash, self.coverage_key))
-        ):
+        ours = self.albums is not None and known.genres == self._last_written(path, known)
+        if ours and (cached := self.known_scores.get(known.audio_id)):
             return Track(heard, path, cached.scores, cached.duration)
         return Track(heard, path, kept=split_genres(known.genres, self.options.writing.separator))
 
@@ -203,7 +200,7 @@ class Tagging:
         assert track is not None
         assert track.scores is not None
         fresh = CachedScores(track.scores, track.n_windows, track.duration)
-        self.store.remember_scores(known.audio_id, self.model_hash, self.coverage_key, fresh)
+        self.known_scores.remember(known.audio_id, fresh, track.encoded)
         return fresh
 
     def _decision(self, scores: NDArray[np.floating]) -> Decision:
@@ -286,9 +283,9 @@ class Tagging:
 
     def _remembered(self, candidate: _Candidate, record: Record) -> Record:
         """Remember a failure that follows from the bytes of the file, and mark it if an earlier run did."""
-        error, known = record.error, candidate.known
+        error, known = record.error and arriving(record.path, record.error), candidate.known
         if error is None or known is None or error.code not in LASTING_FAILURES:
-            return record
+            return replace(record, error=error)
         state = state_of(candidate.key, known)
         current = self.store.cached_failure(state)
         before = current or self.store.cached_failure(state, any_version=True)

@@ -18,13 +18,14 @@ from genretag.audio.payload import open_regular
 from genretag.database import sync_folder
 from genretag.errors import GenretagError, WriteError
 from genretag.journal import Change, Journal
+from genretag.journal_records import COPY_PREFIX
 from genretag.store import FileKey
 from genretag.tagging.delta import make_delta
 from genretag.tagging.inplace import LeftAloneError, file_lock
 from genretag.tagging.open_folder import OpenFolder
 from genretag.tagging.staged_copy import StagedCopy, Step, plain
 
-TEMP_PREFIX = ".genretag-"
+TEMP_PREFIX = COPY_PREFIX
 # Long "suffixes" are ends of titles; with the rest of the name they must fit into the 255 bytes of a name.
 MAX_SUFFIX = 32
 
