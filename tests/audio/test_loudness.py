@@ -22,7 +22,7 @@ from genretag.audio.extract import Extractor
 from genretag.audio.features import FeatureSpec
 from genretag.audio.loudness import remove_offset, track_power
 from genretag.audio.sources import AvSource
-from genretag.errors import DecodeError
+from genretag.errors import DecodeError, FeatureError
 from genretag.models.presets import PRESETS
 from sounds import make_sound, signal
 
@@ -52,6 +52,10 @@ def silence(seconds: float, channels: int = 1) -> np.ndarray:
 
 def features(path: Path, coverage: str | int = "fast") -> torch.Tensor:
     return Extractor(FRONT)(torch.from_numpy(decode_whole(path, FRONT, coverage)[0].waves))
+
+
+def close(found: np.ndarray, wanted: np.ndarray, atol: float) -> None:
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=atol)
 
 
 def rms(wave: np.ndarray) -> float:
@@ -89,13 +93,13 @@ def test_the_loud_parts_of_a_track_are_brought_to_the_level(tmp_path: Path, leve
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".mp3", ".ogg", ".m4a", ".opus"])
-@pytest.mark.parametrize("seconds", [2.0, 30.0, 400.0])
+@pytest.mark.parametrize("seconds", [2.0, 30.0, 300.0])
 def test_the_gain_is_one_for_all_windows_and_coverages(tmp_path: Path, suffix: str, seconds: float) -> None:
     if seconds > 100 and suffix not in (".flac", ".mp3"):
         pytest.skip("long files of two kinds are enough, one with and one without an index")
     path = make_sound(tmp_path / f"a{suffix}", seconds, rate=48000 if suffix == ".opus" else 22050)
     gains = []
-    for coverage in COVERAGES:
+    for coverage in COVERAGES if seconds < 100 else ("full", "fast", 3):
         found, plain = windows_with_gain(path, coverage)
         gains.extend((found * plain).sum(axis=1) / np.square(plain).sum(axis=1))
         if suffix != ".m4a":  # AAC makes up its noise anew at every decode
@@ -104,9 +108,9 @@ def test_the_gain_is_one_for_all_windows_and_coverages(tmp_path: Path, suffix: s
 
 
 def test_the_gain_is_limited(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.wav", music() * np.float32(1e-3))  # about -75 dB
+    path = write(tmp_path / "a.wav", music() * np.float32(3e-3))  # about -70 dB
     found, plain = windows_with_gain(path, "fast")
-    assert found == pytest.approx(100 * plain, rel=1e-5)
+    close(found, 100 * plain, 1e-3)
     # Noise of one bit in 16 is not music.
     noise = np.random.default_rng(0).integers(-1, 2, 30 * RATE).astype(np.int16)
     soundfile.write(tmp_path / "b.wav", noise, RATE, subtype="PCM_16")
@@ -118,9 +122,9 @@ def test_the_gain_is_limited(tmp_path: Path) -> None:
 def test_short_loud_or_quiet_stretches_do_not_set_the_gain() -> None:
     block = np.ones(round(0.4 * RATE), np.float32)
     even = np.concatenate([0.1 * block] * 50)
-    assert track_power([even], RATE) == pytest.approx(0.01)
+    assert track_power([even], RATE) == pytest.approx(0.01, rel=1e-3)
     faded = np.concatenate([even, 0.01 * even, 0.0 * even])
-    assert track_power([faded], RATE) == pytest.approx(0.01)
+    assert track_power([faded], RATE) == pytest.approx(0.01, rel=1e-3)
     assert track_power([0.0 * even], RATE) is None
     assert track_power([], RATE) is None
 
@@ -144,16 +148,17 @@ def test_an_offset_does_not_matter(tmp_path: Path, offset: float) -> None:
     wave = music()
     wanted = features(write(tmp_path / "a.wav", wave), "full")
     found = features(write(tmp_path / "b.wav", wave + np.float32(offset)), "full")
-    torch.testing.assert_close(found, wanted, atol=2e-3, rtol=0)
+    torch.testing.assert_close(found, wanted, atol=1e-3, rtol=0)
 
 
-def test_a_window_without_an_offset_stays_as_it_is() -> None:
+def test_zeros_around_a_track_stay_zeros() -> None:
     wave = music()[:, 0] - music().mean()
-    assert remove_offset(wave) is wave
-    padded = np.concatenate([np.zeros(500, np.float32), wave + np.float32(0.2)])
+    close(remove_offset(wave), wave, 1e-6)
+    padded = np.concatenate([silence(0.5)[:, 0], wave + np.float32(0.2), silence(1)[:, 0]])
     found = remove_offset(padded)
-    assert not found[:500].any()
-    assert found[500:] == pytest.approx(wave, abs=1e-3)
+    assert np.array_equal(found == 0.0, padded == 0.0)
+    close(found[RATE // 2 : -RATE], wave, 1e-6)
+    assert not remove_offset(silence(1)[:, 0]).any()
 
 
 def test_a_constant_is_silence(tmp_path: Path) -> None:
@@ -189,9 +194,9 @@ def test_channels_that_cancel_give_the_louder_one(
         )
     wanted = mixed(tmp_path / f"mono{suffix}", spec, coverage)
     for name in ("inverted", "quieter", "six"):
-        assert mixed(tmp_path / f"{name}{suffix}", spec, coverage) == pytest.approx(wanted, abs=1e-3)
-    found = mixed(tmp_path / f"offset{suffix}", spec, coverage)
-    assert found == pytest.approx(wanted if spec is FRONT else wanted + 0.2 * (wanted != 0), abs=2e-2)
+        close(mixed(tmp_path / f"{name}{suffix}", spec, coverage), wanted, 1e-3)
+    if spec is FRONT:
+        close(mixed(tmp_path / f"offset{suffix}", spec, coverage), wanted, 1e-3)
 
 
 @pytest.mark.parametrize("suffix", [".m4a", ".mp3", ".opus"])
@@ -235,7 +240,7 @@ def test_other_stereo_is_the_mean_of_its_channels(tmp_path: Path, name: str) -> 
     path = write(tmp_path / "a.wav", wave)
     mean = np.concatenate([block for _, block in AvSource(path).blocks()])
     padded = np.concatenate([np.zeros(PLAIN.lead_samples, np.float32), mean])
-    assert mean == pytest.approx(wave.mean(axis=1), abs=1e-6)
+    close(mean, wave.mean(axis=1), 1e-6)
     assert np.array_equal(mixed(path, PLAIN, "full")[0], padded[: PLAIN.window_samples])
 
 
@@ -337,19 +342,19 @@ def test_little_more_is_decoded_than_before(tmp_path: Path) -> None:
         decode(path, spec, coverage, lambda chunk: None, progress=seconds.append)
         return sum(seconds)
 
-    path = make_sound(tmp_path / "a.mp3", 240.0, rate=22050)
+    path = make_sound(tmp_path / "a.mp3", 120.0, rate=16000)
     for coverage in ("fast", "full"):
         assert decoded(FRONT, coverage) == pytest.approx(decoded(PLAIN, coverage), rel=0.01)
-    path = make_sound(tmp_path / "b.mp3", 600.0, rate=22050)
+    path = make_sound(tmp_path / "b.mp3", 300.0, rate=16000)
     assert decoded(FRONT, "fast") == pytest.approx(decoded(PLAIN, "fast"), rel=0.01)
     # The gain must be known before the first window of a file that does not fit into memory.
-    assert decoded(FRONT, "full") < 1.1 * decoded(PLAIN, "full")
+    assert decoded(FRONT, "full") < 1.2 * decoded(PLAIN, "full")
 
 
 def test_an_unknown_version_is_refused() -> None:
-    with pytest.raises(ValueError, match="front end version 3 is unknown; update genretag"):
+    with pytest.raises(FeatureError, match="front end version 3 is unknown; update genretag"):
         replace(FRONT, version=3)
-    with pytest.raises(ValueError, match="needs a level"):
+    with pytest.raises(FeatureError, match="needs a level"):
         replace(FRONT, level=None)
 
 

@@ -16,6 +16,7 @@ CANCELLED = 10 ** (-10 / 10)  # power of the mix, relative to the loudest channe
 # The mix of many channels of which one is silent or all are unrelated is quiet too, yet nothing is lost.
 UNRELATED = 0.5  # of the power that the mix of unrelated channels would have
 AUDIBLE = 1e-8  # power below which a channel is silent: -80 dB
+EQUAL = 0.9  # of the power of the loudest channel, from which another one counts as equally loud
 STRIDE = 61  # every so many samples are measured; prime, so that no tone falls into step with it
 
 
@@ -63,6 +64,7 @@ def _loudest_of_cancelling(products: NDArray[np.float64]) -> int | None:
     means = products[:count, count] / products[count, count]
     covariance = products[:count, :count] / products[count, count] - np.outer(means, means)
     powers, mix = np.diag(covariance), covariance.sum() / count**2
-    loudest = int(powers.argmax())
-    cancels = mix < CANCELLED * powers[loudest] and mix < UNRELATED * powers.sum() / count**2
-    return loudest if cancels and powers[loudest] > AUDIBLE else None
+    most = powers.max()
+    cancels = mix < CANCELLED * most and mix < UNRELATED * powers.sum() / count**2
+    # Of channels that differ by a codec's noise alone always the same one.
+    return int(np.argmax(powers >= EQUAL * most)) if cancels and most > AUDIBLE else None

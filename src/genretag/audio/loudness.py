@@ -21,8 +21,6 @@ RELATIVE_GATE = 0.1  # of the mean power: -10 dB
 QUIET = 1e-3  # of the track's power, below which a window is silence: -30 dB
 FAINT = 1e-5  # power (-50 dB) below which a track may be the noise between two pieces of music
 MOST_GAIN = 100.0  # 40 dB
-# A mean this small, relative to the RMS of a window, is left as it is: it has no effect.
-OFFSET_SHARE = 0.01
 
 
 def block_samples(sample_rate: int) -> int:
@@ -58,12 +56,13 @@ def gain_to(level: float, power: float) -> float:
 
 
 def remove_offset(wave: Samples) -> Samples:
-    """Return the window without its DC offset; zeros, as before and after a track, stay zeros.
-
-    A window without an offset is returned as it is.
-    """
-    if float(wave.mean()) ** 2 <= OFFSET_SHARE**2 * power_of(wave):
-        return wave
-    sounding = wave != 0.0
-    offset = wave[sounding].mean(dtype=np.float64)
-    return np.where(sounding, wave - np.float32(offset), np.float32(0.0))
+    """Return the window with a mean of zero; zeros at its ends, as before and after a track, stay zeros."""
+    first, end = 0, len(wave)
+    if wave[0] == 0.0 or wave[-1] == 0.0:
+        sounding = np.flatnonzero(wave)
+        if not len(sounding):
+            return wave
+        first, end = int(sounding[0]), int(sounding[-1]) + 1
+    centred = wave.copy()
+    centred[first:end] -= wave[first:end].mean()
+    return centred

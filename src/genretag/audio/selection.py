@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from genretag.audio.loudness import FAINT, QUIET, gain_to, power_of, remove_offset, track_power
+from genretag.audio.loudness import FAINT, QUIET, RELATIVE_GATE, gain_to, power_of, remove_offset, track_power
 from genretag.audio.sources import Samples
 from genretag.audio.survey import music_positions, starts_around
 from genretag.audio.window_reader import AstrayError, WindowReader
@@ -95,9 +95,12 @@ class _Selection:
         """Windows of `fast` coverage, drawn again if most of them are silent, and the power of the track."""
         sample = list(map(_centred, self._read(self._starts(FAST_WINDOWS))))
         power = self._power(sample)
-        if power is None or power < FAINT or 2 * len(list(_audible(sample, QUIET * power))) < len(sample):
+        few = power is None or 2 * len(list(_audible(sample, QUIET * power))) < len(sample)
+        if few or power is None or power < FAINT:
             drawn = list(map(_centred, self._drawn_again(FAST_WINDOWS)))
-            if drawn and (louder := self._power(drawn)) is not None and louder >= (power or 0.0) / 2:
+            louder = self._power(drawn)
+            # A faint track is left as it is unless it is noise between louder parts.
+            if louder is not None and louder >= (power or 0.0) * (0.5 if few else 1 / RELATIVE_GATE):
                 return drawn, louder
         return sample, power
 

@@ -33,16 +33,17 @@ class KnownScores:
     def __init__(self, store: Store, checkpoint: Path, coverage: Coverage) -> None:
         self._store = store
         self._checkpoint = checkpoint
-        meta = checkpoints.read_meta(checkpoint)
-        self._coverage = meta.features.cache_key(coverage)
         self._model_hash = checkpoints.file_hash(checkpoint)
         self._encoder_hash = checkpoints.encoder_hash(checkpoint)
+        meta = checkpoints.read_meta(checkpoint)
         self._labels = len(meta.labels)
+        self._coverage = str(coverage)  # of encodings, whose hash is of the front end too
+        self._score_key = meta.features.cache_key(coverage)
         self._scorer: Scorer | None = None
 
     def get(self, audio_id: str) -> CachedScores | None:
         """Return the scores of a recording, or None if it must be analysed."""
-        if cached := self._store.cached_scores(audio_id, self._model_hash, self._coverage, self._labels):
+        if cached := self._store.cached_scores(audio_id, self._model_hash, self._score_key, self._labels):
             return cached
         if self._encoder_hash is None:
             return None
@@ -50,14 +51,14 @@ class KnownScores:
         if known is None or known.encoded.shape[1] != self._ready().encoded_width:
             return None
         scores = CachedScores(self._score(known.encoded), len(known.encoded), known.duration)
-        self._store.remember_scores(audio_id, self._model_hash, self._coverage, scores)
+        self._store.remember_scores(audio_id, self._model_hash, self._score_key, scores)
         return scores
 
     def remember(
         self, audio_id: str, scores: CachedScores, encoded: NDArray[np.float32] | None = None
     ) -> None:
         """Remember the scores of a recording and, if it is given, its encoding (windows, width)."""
-        self._store.remember_scores(audio_id, self._model_hash, self._coverage, scores)
+        self._store.remember_scores(audio_id, self._model_hash, self._score_key, scores)
         if self._encoder_hash is not None and encoded is not None:
             known = CachedEncoding(encoded, scores.duration)
             self._store.remember_encoding(audio_id, self._encoder_hash, self._coverage, known)
