@@ -271,8 +271,8 @@ def test_a_learnt_model_tags_and_its_features_are_found_again(genretag: Command,
     assert json.loads(learnt.out)["files"] == dict.fromkeys(GENRES, 6)
     after = features(tmp_path)
     assert before.items() <= after.items(), "cached features were computed again"
-    # The front end of new probes has another version: their 18 clips are decoded once more.
-    assert len(after) == len(before) + 18
+    # The front end of new probes has another version, and the search for copies embeds the clips too.
+    assert len(after) == len(before) + 2 * 18
 
 
 @pytest.mark.parametrize("name", ["mlp", "gru", "cnn", "probe", "svm", "handcrafted"])
@@ -318,7 +318,10 @@ def test_a_stopped_training_is_resumed(genretag: Command, tmp_path: Path) -> Non
     assert meta.extra["ended"] == "epochs"
     assert meta.labels.names == GENRES
     assert (tmp_path / "run" / "evaluation.json").exists()
-    assert features(tmp_path) == before, "cached features were computed again"
+    kept = features(tmp_path)
+    assert before.items() <= kept.items(), "cached features were computed again"
+    # The search for copies of a recording embeds the 18 clips.
+    assert len(kept) == len(before) + 18
 
 
 def test_a_study_is_continued(genretag: Command, tmp_path: Path) -> None:
@@ -334,8 +337,8 @@ def test_a_study_is_continued(genretag: Command, tmp_path: Path) -> None:
     assert meta.extra["tuning"]["trials"] == {"complete": 4}
     after = features(tmp_path)
     assert before.items() <= after.items(), "cached features were computed again"
-    # The front end of new probes has another version: their 18 clips are decoded once more.
-    assert len(after) == len(before) + 18
+    # The front end of new probes has another version, and the search for copies embeds the clips too.
+    assert len(after) == len(before) + 2 * 18
 
 
 # Configuration
