@@ -20,6 +20,7 @@ from benchmarks import sounds
 from benchmarks.crash import processes
 from benchmarks.crash.judge import GENRES, Bench, Findings
 from benchmarks.crash.kills import Mode, writes
+from benchmarks.crash.others import Other
 from benchmarks.crash.processes import READING, Boundary
 from genretag.audio.payload import payload_digest
 from genretag.tagging import tags
@@ -138,8 +139,10 @@ def _meddled(
         bench.fresh([name])
         sounds.encode(sounds.tune(11, 0.7), theirs, name.split()[0])
         sound = payload_digest(theirs)
-        meddling = processes.at_call(number, partial(meddle, path, theirs))
-        ended = bench.starter(bench.apply)(meddling).wait()
+        # Another process, since opening a file for writing waits for a lease that this one holds.
+        other = Other(partial(meddle, path, theirs))
+        ended = bench.starter(bench.apply)(processes.at_call(number, other.step)).wait()
+        other.end()
         theirs.unlink(missing_ok=True)
         what = f"{name} meddled with at call {number}"
         findings.trials += 1

@@ -213,7 +213,8 @@ class StagedCopy:
     def _require_copy_in_place(self) -> None:
         """Keep the original under a visible name and raise if its name leads to anything but the copy.
 
-        Another program replaced the copy just before the exchange, or the file just after it.
+        Another program replaced the copy just before the exchange, or it replaced the file or wrote into it
+        just after the exchange.
         """
         try:
             named = self.folder.lstat(self.target.name)
@@ -224,7 +225,7 @@ class StagedCopy:
         kept = self.temp.with_name(self.temp.name.removeprefix("."))
         self.folder.replace(self.temp.name, kept.name)
         self.replacing = False
-        message = f"{self.path}: another program replaced it during the write; the old file is kept as {kept}"
+        message = f"{self.path}: another program changed it during the write; the old file is kept as {kept}"
         raise WriteError(message, code="changed")
 
     def _remove_temp(self) -> None:

@@ -147,6 +147,25 @@ def test_dsdiff(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def test_bytes_after_the_tag_of_a_dsf_stay(tmp_path: Path) -> None:
+    path, appended = make_sound(tmp_path / "song.dsf", 0.1), bytes(range(256))
+    before = tags.read(path)
+    tags.write(path, ["Rock"])
+    with path.open("ab") as file:
+        file.write(appended)
+    state = tags.read(path)
+    assert state.genres == ("Rock",)
+    tags.write(path, ["A longer genre"])
+    assert path.read_bytes().endswith(appended)
+    assert mutagen.File(path).tags["TCON"].text == ["A longer genre"]
+    tags.restore(path, state.raw)
+    assert tags.read(path).genres == ("Rock",)
+    assert path.read_bytes().endswith(appended)
+    tags.restore(path, before.raw)
+    assert path.read_bytes().endswith(appended)
+    assert tags.read(path).genres == ()
+
+
 def test_the_header_of_a_dsf_follows_its_tag(tmp_path: Path) -> None:
     path = make_sound(tmp_path / "song.dsf", 0.1)
     size = path.stat().st_size

@@ -117,13 +117,18 @@ class ChunkSlot:
 
 
 class DsfSlot:
-    """The ID3 tag at the end of a DSF file; the header holds the file size (at 12), then the tag's place."""
+    """The ID3 tag at the end of a DSF file; the header holds the file size (at 12), then the tag's place.
+
+    What another program appended after the tag stays.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._end = file, size_of(file)
         (self._start,) = struct.unpack("<Q", read_at(file, 20, 8))
         if self._start > self._end:
             raise TagError("the file is cut off", code="not-taggable")
+        if self._start:
+            self._end = min(self._end, self._start + _id3_length(read_at(file, self._start, 10), self._end))
 
     def get(self) -> bytes | None:
         return read_at(self._file, self._start, self._end - self._start) if self._start else None
@@ -131,7 +136,15 @@ class DsfSlot:
     def put(self, data: bytes | None) -> None:
         start = self._start or self._end
         splice(self._file, start, self._end - start, data or b"")
-        splice(self._file, 12, 16, struct.pack("<QQ", start + len(data or b""), start if data else 0))
+        splice(self._file, 12, 16, struct.pack("<QQ", size_of(self._file), start if data else 0))
+
+
+def _id3_length(header: bytes, otherwise: int) -> int:
+    """Return the length of an ID3v2 tag by its header of 10 bytes; `otherwise` if it is none."""
+    if len(header) < 10 or header[:3] != b"ID3" or max(header[6:10]) > 0x7F:
+        return otherwise
+    size = sum(byte << shift for byte, shift in zip(header[6:10], (21, 14, 7, 0), strict=True))
+    return 10 + size + (10 if header[5] & 0x10 else 0)
 
 
 class InfoList:
