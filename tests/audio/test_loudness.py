@@ -262,6 +262,19 @@ def test_silence_before_the_music_does_not_matter(
         assert all(-45 < rms(wave) < -15 for wave in found.waves)
 
 
+@pytest.mark.parametrize("coverage", ["fast", 3])
+@pytest.mark.parametrize(("before", "after"), [(20.0, 0.0), (0.0, 20.0), (70.0, 40.0)])
+def test_windows_are_the_same_with_silence_around_the_music(
+    tmp_path: Path, before: float, after: float, coverage: str | int
+) -> None:
+    wave = music(100.0)
+    plain = decode_whole(write(tmp_path / "a.wav", wave), FRONT, coverage)[0]
+    path = write(tmp_path / "b.wav", np.concatenate([silence(before), wave, silence(after)]))
+    found = decode_whole(path, FRONT, coverage)[0]
+    assert len(found.starts) == len(plain.starts)
+    np.testing.assert_allclose(found.starts - before, plain.starts, atol=0.05)
+
+
 @pytest.mark.parametrize("coverage", COVERAGES)
 @pytest.mark.parametrize("spec", [FRONT, PLAIN], ids=["normalised", "plain"])
 @pytest.mark.parametrize(("before", "sound", "after"), [(700.0, 4.0, 500.0), (1500.0, 0.8, 40.0)])

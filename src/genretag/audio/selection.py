@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from genretag.audio.loudness import FAINT, QUIET, RELATIVE_GATE, gain_to, power_of, remove_offset, track_power
 from genretag.audio.sources import Samples
-from genretag.audio.survey import music_positions, starts_around
+from genretag.audio.survey import music_positions, sound_between, starts_around
 from genretag.audio.window_reader import AstrayError, WindowReader
 from genretag.audio.windows import FAST_WINDOWS, Coverage, full_count, window_starts, windows_wanted
 
@@ -40,6 +40,8 @@ def selected_windows(reader: WindowReader, coverage: Coverage) -> Iterator[Windo
 class _Selection:
     def __init__(self, reader: WindowReader) -> None:
         self.reader, self.spec = reader, reader.spec
+        # Samples without the silence at both ends of the track; None: all.
+        self.span: tuple[int, int] | None = None
 
     def plain(self, wanted: int | None) -> Iterator[Window]:
         """Windows as they are decoded; others only if all of them are silent."""
@@ -102,7 +104,32 @@ class _Selection:
             # A faint track is left as it is unless it is noise between louder parts.
             if louder is not None and louder >= (power or 0.0) * (0.5 if few else 1 / RELATIVE_GATE):
                 return drawn, louder
+        elif self._trim(sample, QUIET * power):
+            sample = list(map(_centred, self._read(self._starts(FAST_WINDOWS))))
+            power = self._power(sample)
         return sample, power
+
+    def _trim(self, sample: list[Window], least: float) -> bool:
+        """Leave out silence at the ends of a track; True if the first or the last windows are silent."""
+        starts = [start for start, _ in sample]
+        audible = [start for start, wave in sample if power_of(wave) >= least]
+        first, end = 0, self.reader.samples
+        before = [start for start in starts if start < audible[0]]
+        after = [start for start in starts if start > audible[-1]]
+        length = self.spec.window_samples
+        if before:
+            first = self._sound(before[-1], audible[0] + length, least)[0]
+        if after:
+            end = self._sound(audible[-1], after[0] + length, least)[1]
+        self.span = first // self.spec.hop_length * self.spec.hop_length, end
+        return bool(before or after)
+
+    def _sound(self, first: int, end: int, least: float) -> tuple[int, int]:
+        try:
+            return sound_between(self.reader, first, end, least)
+        except AstrayError:
+            self.reader.load()
+            return sound_between(self.reader, first, end, least)
 
     def _power(self, windows: list[Window]) -> float | None:
         return track_power((wave for _, wave in windows), self.spec.sample_rate)
@@ -137,7 +164,11 @@ class _Selection:
         return True
 
     def _starts(self, wanted: int) -> Callable[[], NDArray[np.int64]]:
-        return lambda: window_starts(self.reader.samples, self.spec, wanted)
+        def starts() -> NDArray[np.int64]:
+            first, end = self.span or (0, self.reader.samples)
+            return first + window_starts(end - first, self.spec, wanted)
+
+        return starts
 
     def _drawn_again(self, wanted: int) -> list[Window]:
         """Windows around positions with music; none if there is no music."""

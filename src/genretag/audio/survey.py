@@ -1,4 +1,4 @@
-"""Positions of music in a track that is mostly silent, found without decoding all of it if possible."""
+"""Where a track with silence has music, found without decoding all of it if possible."""
 
 from __future__ import annotations
 
@@ -51,6 +51,29 @@ def starts_around(
         if not chosen or start - chosen[-1] >= nominal // 2:
             chosen.append(start)
     return np.array(chosen, np.int64)
+
+
+def sound_between(reader: WindowReader, first: int, end: int, least: float) -> tuple[int, int]:
+    """Return the first sample and the end of what sounds within a part of a track; the part if nothing does.
+
+    Args:
+        reader: The track.
+        first: First sample of the part.
+        end: End of the part.
+        least: Mean power from which a block of 400 ms counts as sound.
+
+    Raises:
+        AstrayError: As in `WindowReader.read`.
+    """
+    block = block_samples(reader.spec.sample_rate)
+    end = min(end, reader.samples)
+    found: list[int] = []
+    for start, wave in reader.stretches(np.arange(first, end, block), block):
+        centred = remove_offset(wave)
+        if power_of(centred) >= least:
+            loud = start + np.flatnonzero(np.square(centred) >= least)
+            found += [int(loud[0]), int(loud[-1]) + 1]
+    return (found[0], min(found[-1], end)) if found else (first, end)
 
 
 def _probe(reader: WindowReader, block: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
