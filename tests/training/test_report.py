@@ -42,6 +42,8 @@ def test_json_is_the_record_of_the_contract(evaluation: object) -> None:
         "dataset",
         "split",
         "leak_free",
+        "tracks_apart",
+        "artists_apart",
         "track",
         "window",
         "baseline",

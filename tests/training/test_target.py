@@ -36,6 +36,10 @@ def trained(dataset: Dataset, kind: str | None = "official", **more: object) -> 
     return dataclasses.replace(meta, **more)  # type: ignore[arg-type]
 
 
+# The clips of the tree name no artist.
+OF_GTZAN = Origin(True, None, tracks_apart=True, artists_apart=None)
+
+
 def origin(meta: CheckpointMeta, dataset: Dataset, part: Part) -> Origin:
     target = target_of(meta, dataset, part)
     return origin_of(meta, dataset.name, target.plan, part, published=target.published)
@@ -46,8 +50,8 @@ def test_the_test_part_of_its_own_split_is_believed(gtzan: Dataset) -> None:
     target = target_of(meta, gtzan, "test")
     assert {gtzan.clips[row].split for row in target.rows} == {"test"}
     assert target.split == "official test"
-    assert origin(meta, gtzan, "test") == Origin(True, None)
-    assert origin(meta, gtzan, "valid") == Origin(True, None)
+    assert origin(meta, gtzan, "test") == OF_GTZAN
+    assert origin(meta, gtzan, "valid") == OF_GTZAN
 
 
 @pytest.mark.parametrize(
@@ -64,14 +68,14 @@ def test_the_part_that_chose_the_model_flatters_it(
     found = origin(meta, gtzan, "valid")
     assert found.leak_free is leak_free
     assert said in (found.note or "")
-    assert origin(meta, gtzan, "test") == Origin(True, None)
+    assert origin(meta, gtzan, "test") == OF_GTZAN
 
 
 def test_what_folds_inside_train_decided_does_not_flatter_valid(gtzan: Dataset) -> None:
     meta = dataclasses.replace(trained(gtzan), thresholds={"rock": 0.5})
     assert "the thresholds" in (origin(meta, gtzan, "valid").note or "")
     inside = dataclasses.replace(meta, extra={**meta.extra, "inner_folds": 10})
-    assert origin(inside, gtzan, "valid") == Origin(True, None)
+    assert origin(inside, gtzan, "valid") == OF_GTZAN
 
 
 @pytest.mark.parametrize("part", ["train", "all"])
@@ -79,6 +83,7 @@ def test_clips_that_trained_the_model_are_called_inflated(gtzan: Dataset, part: 
     found = origin(trained(gtzan), gtzan, part)
     assert not found.leak_free
     assert (found.note or "").startswith("inflated: measured on clips that the model was trained on")
+    assert (found.tracks_apart, found.artists_apart) == (False, False)
 
 
 def test_another_split_of_the_same_dataset_is_doubted(gtzan: Dataset) -> None:
@@ -92,6 +97,7 @@ def test_a_split_by_segment_is_called_inflated(gtzan: Dataset) -> None:
     found = origin(trained(gtzan, "segment"), gtzan, "test")
     assert not found.leak_free
     assert "inflated: split by segment" in (found.note or "")
+    assert (found.tracks_apart, found.artists_apart) == (False, False)
 
 
 def test_official_parts_hold_for_another_copy(gtzan: Dataset, tmp_path: Path) -> None:
@@ -104,7 +110,7 @@ def test_official_parts_hold_for_another_copy(gtzan: Dataset, tmp_path: Path) ->
     target = target_of(meta, rest, "test")
     assert target.plan is not None
     assert target.plan.hash != meta.split_hash
-    assert origin(meta, rest, "test") == Origin(True, None)
+    assert origin(meta, rest, "test") == OF_GTZAN
     with pytest.raises(SplitError, match=r"no clip of the train part .*\(test 6\).*--split test"):
         target_of(meta, rest, "train")
 
@@ -122,7 +128,7 @@ def test_a_valid_part_cut_from_train_is_not_taken_for_the_published_one(
 def test_the_list_of_a_folder_is_known_by_its_hash_alone(tmp_path: Path) -> None:
     folder = load("folder", folder_tree(tmp_path))
     meta = trained(folder, "artist")
-    assert origin(meta, folder, "test") == Origin(True, None)
+    assert origin(meta, folder, "test") == Origin(True, None, tracks_apart=True, artists_apart=True)
     (tmp_path / "Jazz" / "an album" / "song 0.wav").unlink()
     assert not origin(meta, load("folder", tmp_path), "test").leak_free
 
@@ -130,8 +136,11 @@ def test_the_list_of_a_folder_is_known_by_its_hash_alone(tmp_path: Path) -> None
 def test_other_training_data(gtzan: Dataset) -> None:
     elsewhere = dataclasses.replace(trained(gtzan), dataset="million-song", split="by its authors")
     known = origin(elsewhere, gtzan, "all")
-    assert known.leak_free
-    assert (known.note or "").startswith("trained on million-song; whether it heard recordings of gtzan")
+    assert not known.leak_free
+    assert (known.tracks_apart, known.artists_apart) == (None, None)
+    assert (known.note or "").startswith(
+        "may be inflated: trained on million-song; whether recordings of gtzan are among them"
+    )
     for meta in (
         dataclasses.replace(trained(gtzan), dataset=None),
         trained(gtzan, None),
@@ -148,6 +157,7 @@ def test_what_the_base_of_a_model_was_trained_on_counts(tmp_path: Path, more: di
     dataset = load("magnatagatune", magnatagatune_tree(tmp_path))
     official = origin(trained(dataset, **more), dataset, "test")
     assert (official.note or "").startswith("inflated: usual split")  # for its artists
+    assert (official.tracks_apart, official.artists_apart) == (True, False)
     plan = make_split(dataset, "segment")
     meta = trained(dataset, "segment", **more)
     found = origin_of(meta, dataset.name, plan, "test", published=False)

@@ -38,6 +38,8 @@ FITTED_PRESETS = (
                 "GTZAN",
                 "fault-filtered",
                 leak_free=True,
+                tracks_apart=True,
+                artists_apart=True,
                 note="MFCC statistics and SVM",
             ),
         ),

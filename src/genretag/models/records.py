@@ -73,13 +73,20 @@ class Fit:
 
 @dataclass(frozen=True)
 class Published:
-    """A figure of the model's authors; leak-free means that no track stands on both sides of their split."""
+    """A figure of the model's authors, and whether it can be believed.
+
+    `tracks_apart` and `artists_apart` say that no track and no artist of the test part is in the training
+    part, None if that is not known. `leak_free` is False if the figure is inflated for any reason, such as
+    test clips that also chose the model, or if it is not known.
+    """
 
     score: float
     metric: Literal["accuracy", "roc_auc", "pr_auc"]
     dataset: str
     split: str
     leak_free: bool
+    tracks_apart: bool | None
+    artists_apart: bool | None
     note: str = ""
 
 

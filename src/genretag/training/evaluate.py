@@ -265,6 +265,8 @@ def _evaluation(
         dataset=about.dataset,
         split=about.split,
         leak_free=about.origin.leak_free,
+        tracks_apart=about.origin.tracks_apart,
+        artists_apart=about.origin.artists_apart,
         note="; ".join(note for note in notes if note) or None,
         ids=ids,
         track_probs=None if heard.whole is None else translation.apply(heard.whole),

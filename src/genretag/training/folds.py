@@ -64,10 +64,17 @@ def pooled(evaluations: Sequence[Evaluation]) -> Evaluation:
         dataset=first.dataset,
         split=f"{first.split} of {len(evaluations)} folds",
         leak_free=all(one.leak_free for one in evaluations),
+        tracks_apart=_all_of([one.tracks_apart for one in evaluations]),
+        artists_apart=_all_of([one.artists_apart for one in evaluations]),
         note="; ".join(notes),
         ids=[name for one in evaluations for name in one.ids],
         track_probs=probs if first.whole else None,
     )
+
+
+def _all_of(apart: Sequence[bool | None]) -> bool | None:
+    """Return False if any is False, else None if any is None, else True."""
+    return False if False in apart else None if None in apart else True
 
 
 def write_folds(

@@ -89,6 +89,8 @@ def measured_inside(meta: CheckpointMeta, found: OutOfFold, parts: Parts) -> Eva
         dataset=full_name(parts.dataset_name, parts.variant),
         split=f"{parts.split.name} train, {found.folds} folds inside",
         leak_free=known,
+        tracks_apart=True,
+        artists_apart=None if overlap.unknown else True,
         note="every clip as a fit without its fold hears it, known artists kept whole; temperature and "
         f"thresholds were found on the same answers{doubt}",
         ids=[examples.ids[row] for row in there],

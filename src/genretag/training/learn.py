@@ -370,6 +370,8 @@ def _evaluation(meta: CheckpointMeta, examples: Examples, probs: Floats, grouped
         dataset=meta.dataset or "",
         split=_on(grouped),
         leak_free=not grouped.doubtful,
+        tracks_apart=True,
+        artists_apart=None if grouped.doubtful or grouped.by == "folder" else True,
         ids=examples.ids,
         track_probs=probs,
         train_truth=examples.targets,

@@ -84,6 +84,8 @@ class Evaluation:
     `track`: mean of the windows' probabilities, or the model's own answer for the track (`whole`), then the
     best label (or those over their thresholds); `vote`: majority of the windows' own decisions. `vote` and
     `window` are None where no track has two windows.
+    `leak_free` is False if that is not known; `tracks_apart` and `artists_apart` say that no measured track,
+    and no artist of one, was trained on, None if that is not known.
     `note`: what every rendering says in its first line. `absent`: labels without a positive, which macro
     scores leave out. `unscored`: ids of tracks that gave no window, left out of every figure.
     `y_true`, `y_guess` bool and `y_prob`: (tracks, labels), tracks as in `ids`; kept in memory only.
@@ -93,6 +95,8 @@ class Evaluation:
     dataset: str
     split: str
     leak_free: bool
+    tracks_apart: bool | None
+    artists_apart: bool | None
     note: str | None
     labels: LabelSet
     track: Scores
@@ -123,6 +127,8 @@ def evaluate_scores(
     dataset: str,
     split: str,
     leak_free: bool,
+    tracks_apart: bool | None = None,
+    artists_apart: bool | None = None,
     note: str | None = None,
     ids: Sequence[str] | None = None,
     track_probs: ArrayLike | None = None,
@@ -163,6 +169,8 @@ def evaluate_scores(
         dataset=dataset,
         split=split,
         leak_free=leak_free,
+        tracks_apart=tracks_apart,
+        artists_apart=artists_apart,
         note=_note(leak_free, note, split),
         labels=labels,
         track=scores["track"],

@@ -36,6 +36,8 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
         "dataset": evaluation.dataset,
         "split": evaluation.split,
         "leak_free": evaluation.leak_free,
+        "tracks_apart": evaluation.tracks_apart,
+        "artists_apart": evaluation.artists_apart,
         "track": _scores_json(evaluation.track),
         "window": None if evaluation.window is None else _scores_json(evaluation.window),
         "baseline": asdict(evaluation.baseline),

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from genretag.datasets.base import PARTS, Dataset
+from genretag.datasets.base import PARTS, Clip, Dataset
 from genretag.errors import SplitError
 from genretag.training.grouping import Grouping, Ints, cut_folds, groups_of, strata_of, take_share
 
@@ -51,8 +51,9 @@ class SplitPlan:
 
     `parts` holds indices into the dataset's clips; in a split by segment every clip stands in every part and
     `windows` tells its windows apart. `copies` are the ids of clips that hold one recording and so count as
-    one track (empty if they were not searched for). `reason` is one sentence for the report. `hash` is a
-    SHA-256 over the clip ids and their parts: equal for equal splits, whatever the order of the files.
+    one track (empty if they were not searched for). `apart` says of valid and test whether no track and no
+    artist of theirs is in train, None if that is not known. `reason` is one sentence for the report. `hash`
+    is a SHA-256 over the clip ids and their parts: equal for equal splits, whatever the order of the files.
     """
 
     name: SplitKind
@@ -66,6 +67,7 @@ class SplitPlan:
     folds: int | None
     fold: int
     copies: tuple[tuple[str, ...], ...] = ()
+    apart: Mapping[str, tuple[bool | None, bool | None]] = dataclasses.field(default_factory=dict)
 
     @property
     def by_window(self) -> bool:
@@ -129,8 +131,22 @@ def make_split(
     overlap = overlap_of(parts, dataset)
     leak_free, reason = _verdict(chosen, overlap, dataset)
     recipe = f"{seed} {shares} {folds} {fold}" if chosen == "segment" else ""
+    clips = {part: [dataset.clips[index] for index in parts[part]] for part in PARTS}
     plan = SplitPlan(
-        chosen, parts, leak_free, reason, _hash(parts, dataset, recipe), overlap, seed, shares, folds, fold
+        name=chosen,
+        parts=parts,
+        leak_free=leak_free,
+        reason=reason,
+        hash=_hash(parts, dataset, recipe),
+        overlap=overlap,
+        seed=seed,
+        shares=shares,
+        folds=folds,
+        fold=fold,
+        apart={
+            part: _apart(clips[part], clips["train"], by_window=chosen == "segment")
+            for part in ("valid", "test")
+        },
     )
     guard(plan, dataset, allow=() if kind is None else (kind,))
     return plan
@@ -178,6 +194,22 @@ def overlap_of(parts: Mapping[str, Sequence[int]], dataset: Dataset) -> Overlap:
         clips=len(dataset.clips),
         unknown=sum(clip.artist is None for clip in dataset.clips),
     )
+
+
+def _apart(
+    held: Sequence[Clip], trained: Sequence[Clip], *, by_window: bool
+) -> tuple[bool | None, bool | None]:
+    """Return whether no track and no artist of one part is in the training part; None if that is not known.
+
+    Artists are not known if a clip of either part names none, unless a named one is in both.
+    """
+    if by_window:
+        return False, False
+    tracks = {clip.track for clip in held}.isdisjoint(clip.track for clip in trained)
+    artists = {clip.artist for clip in held} - {None}
+    if not tracks or not artists.isdisjoint(clip.artist for clip in trained):
+        return tracks, False
+    return tracks, None if any(clip.artist is None for clip in (*held, *trained)) else True
 
 
 def _check_numbers(fractions: tuple[float, float, float], folds: int | None, fold: int) -> None:

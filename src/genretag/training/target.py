@@ -19,10 +19,16 @@ Part = Literal["test", "valid", "train", "all"]
 
 @dataclass(frozen=True)
 class Origin:
-    """Whether a model may have heard what it is measured on, and what every rendering says of it first."""
+    """Whether a model may have been trained on what it is measured on, and what every rendering says first.
+
+    `leak_free` is False if that is not known. `tracks_apart` and `artists_apart` say that no measured track,
+    and no artist of one, was trained on; None if that is not known.
+    """
 
     leak_free: bool
     note: str | None
+    tracks_apart: bool | None = None
+    artists_apart: bool | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,20 +105,21 @@ def parts_here(meta: CheckpointMeta, dataset: Dataset) -> tuple[Part, ...]:
 def origin_of(
     meta: CheckpointMeta, dataset: str, plan: SplitPlan | None, part: str, *, published: bool
 ) -> Origin:
-    """Hold what a model was trained on against what it is measured on.
+    """Compare what a model was trained on with what it is measured on.
 
-    `published`: the clips are in this part by the dataset's own list. A model of another dataset counts as
-    free of leaks, as far as anyone knows.
+    `published`: the clips are in this part by the dataset's own list.
     """
     if meta.dataset is None:
         return Origin(False, "may be inflated: the checkpoint does not say what it was trained on")
     if (base := _base_that_knows(meta, dataset)) and (plan is None or plan.name != "official"):
-        return Origin(False, f"inflated: stands on {base}, which was trained on other parts of {dataset}")
+        trained = f"inflated: stands on {base}, which was trained on other parts of {dataset}"
+        return Origin(False, trained, tracks_apart=False, artists_apart=False)
     if meta.dataset.split(":")[0] != dataset:
-        known = f"trained on {meta.dataset}; whether it heard recordings of {dataset} there is not known"
-        return Origin(True, known)
+        unknown = f"whether recordings of {dataset} are among them is not known"
+        return Origin(False, f"may be inflated: trained on {meta.dataset}; {unknown}")
     if plan is None or part == "train":
-        return Origin(False, "inflated: measured on clips that the model was trained on")
+        trained = "inflated: measured on clips that the model was trained on"
+        return Origin(False, trained, tracks_apart=False, artists_apart=False)
     if meta.split_hash is None:
         unknown = f"may be inflated: the checkpoint does not say which clips of {dataset} trained it"
         return Origin(False, unknown)
@@ -127,7 +134,8 @@ def origin_of(
     chosen = _chosen_by_valid(meta) if part == "valid" else ""
     if chosen:
         facts.append(f"the valid part also chose {chosen}, so that its figure is too good")
-    return Origin(plan.leak_free and "tuning" not in chosen, "; ".join(facts) or None)
+    leak_free = plan.leak_free and "tuning" not in chosen
+    return Origin(leak_free, "; ".join(facts) or None, *plan.apart.get(part, (None, None)))
 
 
 def _base_that_knows(meta: CheckpointMeta, dataset: str) -> str | None:
