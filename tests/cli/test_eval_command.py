@@ -12,8 +12,8 @@ from command import Command
 from genretag.datasets.registry import load
 
 KEYS = {
-    "model", "dataset", "split", "leak_free", "track", "window", "baseline", "per_class", "confusion",
-    "seconds_per_track",
+    "model", "dataset", "split", "leak_free", "tracks_apart", "artists_apart", "track", "window", "baseline",
+    "per_class", "confusion", "seconds_per_track",
 }  # fmt: skip
 SCORES = {"n", "accuracy", "accuracy_ci", "macro_f1", "roc_auc", "pr_auc"}
 CPU = ("--device", "cpu", "--workers", 1)
