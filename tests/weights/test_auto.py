@@ -11,6 +11,7 @@ import pytest
 from sklearn.metrics import pairwise_distances
 
 from genretag import checkpoint
+from genretag.models.catalogue import describe
 from genretag.predict.decide import DecisionRule, decide
 from genretag.predict.engine import EngineOptions, Job, predict
 
@@ -50,3 +51,11 @@ def test_speech_gets_no_genre(tmp_path: Path) -> None:
     assert heard.scores is not None
     assert heard.scores[meta.labels.names.index("speech")] > 0.7
     assert decide(heard.scores, meta.labels, meta.thresholds, DecisionRule()).genres == ()
+
+
+def test_the_readme_lists_the_genres_that_it_can_write() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    shown = describe("auto")["families"].values()
+    listed = "\n".join(f"- {', '.join(genres)}" for genres in shown)
+    assert f"`auto` can write {sum(map(len, shown))} genres" in readme
+    assert f"\n\n{listed}\n\n" in readme
