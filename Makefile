@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 MUSIC  ?=
+export MUSIC
 ARGS   ?=
 DATA   ?= ../shared/data/gtzan
 MADE   ?= build/weights
@@ -11,17 +12,32 @@ MADE   ?= build/weights
 .PHONY: install tag test lint types unit coverage docs weights clean
 
 # A CPU-only build of torch already on the machine is kept; nothing newer is pulled in over it.
-$(VENV)/.installed: pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable ".[dev]"
-	touch $@
+$(VENV)/bin/python:
+	@echo "genretag: making a virtual environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade pip
+
+# What tagging needs.
+$(VENV)/.tagging: pyproject.toml | $(VENV)/bin/python
+	@echo "genretag: installing what tagging needs into $(VENV); PyTorch is large, so the first time takes minutes"
+	@$(BIN)/python -m pip install --editable .
+	@touch $@
+
+# What the tests need too.
+$(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+	@echo "genretag: installing what tests and development need into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	@touch $(VENV)/.tagging $@
 
 install: $(VENV)/.installed
 
-tag: $(VENV)/.installed
-	@test -n "$(MUSIC)" || { echo "say which music: make tag MUSIC=~/Music" >&2; exit 2; }
-	$(BIN)/genretag tag $(ARGS) "$(MUSIC)"
+# The shell reads MUSIC from the environment, so that quotes and spaces in it are safe; "~/" is for shells that keep it in
+# an argument. Exit code 1 says that some files failed, which the summary has named; 2 and above are errors.
+tag: $(VENV)/.tagging
+	@test -n "$$MUSIC" || { echo "say which music: make tag MUSIC=~/Music" >&2; exit 2; }
+	@case "$$MUSIC" in "~/"*) MUSIC="$$HOME/$${MUSIC#"~/"}" ;; esac; \
+	echo "genretag: tagging $$MUSIC"; \
+	$(BIN)/genretag tag $(ARGS) -- "$$MUSIC"; code=$$?; test $$code -eq 1 || exit $$code
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

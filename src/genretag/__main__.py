@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Sequence
 
 from genretag import interruption
 from genretag.cli import streams
@@ -70,7 +72,8 @@ def _run(arguments: list[str] | None) -> int:
     from genretag.cli.app import app
     from genretag.cli.output import say
 
-    if not (sys.argv[1:] if arguments is None else arguments):
+    arguments = expand_home(sys.argv[1:] if arguments is None else arguments)
+    if not arguments:
         app(args=["--help"], prog_name="genretag", standalone_mode=False)
         return NOTHING_STARTED
     try:
@@ -88,6 +91,20 @@ def _run(arguments: list[str] | None) -> int:
     if code == INTERRUPTED:
         say("interrupted; what was finished is kept")
     return code if isinstance(code, int) else 0
+
+
+def expand_home(arguments: Sequence[str]) -> list[str]:
+    """Replace a leading `~/` of arguments and option values, which some shells and quotes leave as it is.
+
+    A path that exists as it is given is left alone.
+    """
+    expanded = []
+    for argument in arguments:
+        option, equals, path = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+        if path.startswith("~/") and not os.path.lexists(path):
+            path = os.path.expanduser(path)
+        expanded.append(option + equals + path)
+    return expanded
 
 
 if __name__ == "__main__":

@@ -114,7 +114,22 @@ def one_of(text: str, choices: tuple[Choice, ...], option: str) -> Choice:
 
 
 def readable_source(path: Path) -> Path:
-    """A file to read a list or plan from; `-` is standard input."""
-    if str(path) != "-" and not path.is_file():
+    """Return the path of a list or plan that can be opened; `-` is standard input.
+
+    A pipe will do, such as that of `<(find ...)` in a shell, or /dev/stdin.
+
+    Raises:
+        UsageError: There is nothing of that name, or it is a folder.
+    """
+    if str(path) == "-":
+        return path
+    if path.is_dir():
+        raise UsageError(f"{path}: it is a folder; give a file or - for standard input")
+    if not path.exists():
         raise UsageError(f"{path}: no such file; give a file or - for standard input")
     return path
+
+
+def is_stream(path: Path | None) -> bool:
+    """Return True for a source that can be read only once: standard input, a pipe or a terminal."""
+    return path is not None and (str(path) == "-" or not path.is_file())

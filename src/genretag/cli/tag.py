@@ -133,8 +133,8 @@ def tag(
         return scan(sources(), scan_options)
 
     def count() -> int:
-        # A list on standard input can be read once only: its run has no total.
-        return 0 if str(files_from) == "-" else sum(1 for _ in found())
+        # A list on standard input or in a pipe can be read only once: its run has no total.
+        return 0 if options.is_stream(files_from) else sum(1 for _ in found())
 
     with _cluster(engine, ray_address, tag_options) as predictor, Store.open() as store:
         report_store(store)
@@ -201,10 +201,10 @@ def _sources(paths: list[Path], files_from: Path | None, *, nul: bool) -> Callab
 
 
 def _places(paths: list[Path], files_from: Path | None, *, nul: bool) -> tuple[Place, ...]:
-    """Where this run writes. A list on standard input is not known before it is read: it claims nothing."""
+    """Where this run writes. A list that can be read only once is not known beforehand: it claims nothing."""
     from genretag.places import places_listed, places_named
 
-    if files_from is None or str(files_from) == "-":
+    if files_from is None or options.is_stream(files_from):
         return places_named(paths)
     with files_from.open("rb") as lines:
         return (*places_named(paths), *places_listed(read_file_list(lines, nul=nul)))
