@@ -16,7 +16,7 @@ FLOORS = (
     {"__main__"},
     {"cli"},
     {"pages"},
-    {"library"},
+    {"library", "diagnosis"},
     {"tagging", "training"},
     {"predict"},
     {"models", "datasets"},

@@ -61,9 +61,10 @@ def _parent() -> str | None:
 
 
 if sys.platform != "win32":
-    import fcntl
 
     def _create() -> str:
+        import fcntl
+
         # It gets the name by which it can be removed only when it is locked.
         unlocked = tempfile.mkdtemp(prefix=f".{PREFIX}", dir=_parent())
         lock = os.open(os.path.join(unlocked, LOCK), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
@@ -83,6 +84,8 @@ if sys.platform != "win32":
                         _remove_if_unlocked(os.path.join(folder, name))
 
     def _remove_if_unlocked(path: str) -> None:
+        import fcntl
+
         # Anybody can put links and files into the folder; what is in a directory of ours is ours.
         directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:

@@ -12,6 +12,7 @@ from genretag.cli import (
     completion,
     config,
     datasets,
+    doctor,
     history,
     inspect,
     learn,
@@ -27,6 +28,7 @@ from genretag.cli import (
 )
 from genretag.cli.configured import ConfiguredCommand
 from genretag.cli.eval import evaluate
+from genretag.errors import UsageError
 
 app = typer.Typer(
     name="genretag",
@@ -48,7 +50,9 @@ def _show_version(wanted: bool) -> None:
 def _genretag(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave."),
+        typer.Option(
+            "--version", "-V", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
     pass
@@ -71,6 +75,42 @@ for command in (
     evaluate,
 ):
     app.command("eval" if command is evaluate else None, cls=ConfiguredCommand)(command)
+app.command("doctor", cls=ConfiguredCommand)(doctor.doctor)
+
+
+@app.command("version")
+def _version() -> None:
+    """Show the version.
+
+    Example: genretag version
+    """
+    typer.echo(f"genretag {__version__}")
+
+
+@app.command("help")
+def _help(
+    context: typer.Context,
+    command: Annotated[
+        list[str] | None, typer.Argument(help="A command, such as `tag` or `map init`.")
+    ] = None,
+) -> None:
+    """Show help for genretag or for one of its commands.
+
+    Example: genretag help tag
+    """
+    from typer.core import TyperGroup
+
+    assert context.parent is not None
+    shown = context.parent
+    for name in command or ():
+        group = shown.command
+        found = group.get_command(shown, name) if isinstance(group, TyperGroup) else None
+        if found is None:
+            raise UsageError(f"help {' '.join(command or ())}: no such command (see genretag --help)")
+        shown = typer.Context(found, info_name=name, parent=shown)
+    typer.echo(shown.get_help())
+
+
 app.add_typer(map.app, name="map")
 app.add_typer(config.app, name="config")
 

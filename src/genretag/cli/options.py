@@ -15,6 +15,19 @@ if TYPE_CHECKING:
 
 Choice = TypeVar("Choice", bound=str)
 
+
+def device(text: str) -> str:
+    """Return the name of a device; without importing torch, whether it is there is not checked.
+
+    Raises:
+        UsageError: It is no name of a device.
+    """
+    kind, colon, number = text.partition(":")
+    if text in ("auto", "cpu", "cuda", "mps") or (kind == "cuda" and colon and number.isdecimal()):
+        return text
+    raise UsageError(f"--device {text}: give auto, cpu, cuda, cuda:N or mps")
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line on stdout.")]
 JsonDocument = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print neither progress nor summary.")]
@@ -24,7 +37,9 @@ Exclude = Annotated[
     list[str] | None, typer.Option(metavar="GLOB", help="Leave out matching names; may be repeated.")
 ]
 FollowSymlinks = Annotated[bool, typer.Option("--follow-symlinks", help="Follow links in folders.")]
-Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")]
+Device = Annotated[
+    str, typer.Option(metavar="DEVICE", callback=device, help="auto, cpu, cuda, cuda:N or mps.")
+]
 BatchSize = Annotated[str, typer.Option(metavar="auto|N", help="Windows that go through the model at once.")]
 Workers = Annotated[str, typer.Option(metavar="auto|N", help="Decoding processes; auto: one per core.")]
 Separator = Annotated[
