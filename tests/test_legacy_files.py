@@ -48,7 +48,19 @@ HISTORY_KEYS = [
     *("id", "command", "model", "version", "started", "finished", "status", "written", "undone", "failed")
 ]
 EVALUATION_KEYS = [
-    *("model", "dataset", "split", "leak_free", "track", "window", "baseline", "per_class", "confusion"),
+    *(
+        "model",
+        "dataset",
+        "split",
+        "leak_free",
+        "tracks_apart",
+        "artists_apart",
+        "track",
+        "window",
+        "baseline",
+        "per_class",
+        "confusion",
+    ),
     "seconds_per_track",
 ]
 SCORE_KEYS = ["n", "accuracy", "accuracy_ci", "macro_f1", "roc_auc", "pr_auc"]

@@ -12,6 +12,9 @@ import pytest
 import soundfile
 
 from genretag import checkpoint
+from genretag.audio.audiofile import changed_error
+from genretag.errors import FileError
+from genretag.predict.decide import DecisionRule
 from genretag.predict.engine import EngineOptions, Job, Predictor, TrackScores
 from genretag.store import FileKey, Store
 from genretag.tagging import tags
@@ -19,6 +22,7 @@ from genretag.tagging.look import begin, finish, look, read
 from genretag.tagging.plan import Existing, Record
 from genretag.tagging.scan import Found
 from genretag.tagging.tag import Tagging, TagOptions
+from genretag.tagging.writer import WriteOptions
 from sounds import make_sound
 
 MODEL = "musicnn-msd"
@@ -163,3 +167,37 @@ def test_a_file_replaced_while_it_is_looked_at_is_not_remembered(store: Store, t
     assert (found.key, found.known) == (FileKey.of(song.stat()), read(song).known), "one more look"
     moved = look(Found(tmp_path / "moved.wav"), store)
     assert moved.known == read(tmp_path / "moved.wav").known
+
+
+class Overtaken(Predictor):
+    """A predictor that analyses the first file and reports the others as a worker does that was overtaken.
+
+    The write in place of the first file falls into the analysis of its other names, as happens with several
+    workers.
+    """
+
+    def predict(self, jobs: Iterable[Job[Any]]) -> Generator[tuple[Any, TrackScores | None], None, None]:
+        first, *others = jobs
+        yield from super().predict([first])
+        for job in others:
+            assert job.path is not None
+            error = FileError.of(changed_error(job.path))
+            yield job.item, TrackScores(None, None, None, None, 0, 0.1, error)
+
+
+def test_other_names_of_a_file_that_the_run_wrote_in_place_are_not_changed(
+    tmp_path: Path, store: Store
+) -> None:
+    music = [tmp_path / f"{name}.mp3" for name in "abc"]
+    make_sound(music[0], 3.0)
+    for name in music[1:]:
+        name.hardlink_to(music[0])
+    rule = DecisionRule(top=1, threshold=0.0)
+    options = TagOptions(MODEL, rule=rule, writing=WriteOptions(in_place=True), use_cache=False)
+    overtaken = Overtaken(checkpoint.resolve(MODEL), EngineOptions(workers=1))
+    try:
+        records = list(Tagging(options, store, predictor=overtaken).records(map(Found, music)))
+    finally:
+        overtaken.close()
+    assert [record.status for record in records] == ["written", "unchanged", "unchanged"]
+    assert len({record.audio for record in records}) == 1

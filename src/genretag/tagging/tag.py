@@ -170,7 +170,10 @@ class Tagging:
             base = replace(base, seconds=track.seconds)
             error = error_of(candidate, track.state, track.error)
             if error is not None and error.code == "changed":
-                self.store.forget_file(candidate.path)
+                if cached := self._scores_of_own_write(candidate):
+                    candidate, error = replace(candidate, cached=cached), None
+                else:
+                    self.store.forget_file(candidate.path)
         if error or known is None:
             return Track(_Heard(candidate, replace(base, error=error)), candidate.path)
         if candidate.kept:
@@ -179,6 +182,13 @@ class Tagging:
         named = dict(zip(self.meta.labels.names, found.scores.tolist(), strict=True))
         heard = _Heard(candidate, replace(base, scores=named))
         return Track(heard, candidate.path, found.scores, found.duration)
+
+    def _scores_of_own_write(self, candidate: _Candidate) -> CachedScores | None:
+        """Return the scores of a file that this run wrote under another name while it was analysed."""
+        key, known = candidate.key, candidate.known
+        if key is None or known is None or self.writer.key_now(key) == key:
+            return None
+        return self.known_scores.get(known.audio_id)
 
     def _kept(self, heard: _Heard, path: Path, known: KnownFile) -> Track[_Heard]:
         """Return the track of a file that keeps its genres.
