@@ -21,6 +21,14 @@ SAME_REQUEST_SECONDS = 0.25
 AT_ONCE = b"genretag: ended at once; what was finished is kept, and the next start clears up the rest\n"
 
 
+class _Interrupted(KeyboardInterrupt):
+    """What a signal raises.
+
+    If exactly KeyboardInterrupt passes through an `exec` or `eval`, such as those of dataclasses, CPython
+    ends the process by SIGINT later, although the exception was caught.
+    """
+
+
 class _State:
     first: int | None = None
     when = 0.0
@@ -50,12 +58,22 @@ def held_off() -> Iterator[None]:
         _State.held -= 1
     if _State.waiting and not _State.held:
         _State.waiting = False
-        raise KeyboardInterrupt
+        raise _Interrupted
 
 
 def seen() -> bool:
     """Whether somebody has asked for the end."""
     return _State.first is not None
+
+
+def check() -> None:
+    """Raise KeyboardInterrupt if somebody has asked for the end.
+
+    For loops that may run for long: an exception that a signal raises in a callback of a library or in a
+    destructor is lost.
+    """
+    if seen():
+        raise _Interrupted
 
 
 def exit_code(code: int) -> int:
@@ -79,7 +97,7 @@ def _handle(number: int, _frame: FrameType | None) -> None:
         _State.first, _State.when = number, now
         _State.waiting = _State.held > 0
         if not _State.waiting:
-            raise KeyboardInterrupt
+            raise _Interrupted
     elif _State.over or number != _State.first or now - _State.when > SAME_REQUEST_SECONDS:
         if not _State.over:
             with suppress(OSError):

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
+from genretag import interruption
 from genretag.cli import advice, narrow
 from genretag.escapes import printable
 from genretag.tagging.plan import Record
@@ -81,6 +82,7 @@ class RecordPrinter:
         with self._progress(count_files):
             for record in records:
                 self.print(record)
+                interruption.check()
 
     def print(self, record: Record) -> None:
         self.statuses[record.status] += 1

@@ -134,6 +134,7 @@ class _Session:
                 self.arrivals.know()
             with closing(watcher):
                 while True:
+                    interruption.check()
                     watcher.wait(TICK_SECONDS)
                     if found := list(self.arrivals.ready(time.monotonic())):
                         self._burst(found)
