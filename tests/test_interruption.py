@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -38,22 +39,26 @@ sys.exit(interruption.exit_code(0))
 """
 
 
-def outcome(script: str, name: str) -> tuple[int, list[str]]:
-    """Return the exit code and the lines that a script prints that ends itself by a signal."""
-    program = BEGIN.format(name=name) + script
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+def outcome(folder: Path, script: str, name: str) -> tuple[int, list[str]]:
+    """Return the exit code and the lines that a script prints that ends itself by a signal.
+
+    It is run as a module: CPython looks at such exceptions only there.
+    """
+    (folder / "ended.py").write_text(BEGIN.format(name=name) + script)
+    line = [sys.executable, "-m", "ended"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False, cwd=folder)
     return done.returncode, done.stdout.splitlines()
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_the_exit_code_is_that_of_the_signal(name: str) -> None:
-    code, lines = outcome(IN_EXEC, name)
+def test_the_exit_code_is_that_of_the_signal(tmp_path: Path, name: str) -> None:
+    code, lines = outcome(tmp_path, IN_EXEC, name)
     assert (code, lines) == (128 + getattr(signal, name), ["caught"])
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_lost_exception_is_raised_again(name: str) -> None:
-    code, lines = outcome(IN_DESTRUCTOR, name)
+def test_a_lost_exception_is_raised_again(tmp_path: Path, name: str) -> None:
+    code, lines = outcome(tmp_path, IN_DESTRUCTOR, name)
     assert (code, lines) == (128 + getattr(signal, name), ["went on", "caught"])
 
 

@@ -25,7 +25,7 @@ class _Interrupted(KeyboardInterrupt):
     """What a signal raises.
 
     If exactly KeyboardInterrupt passes through an `exec` or `eval`, such as those of dataclasses, CPython
-    ends the process by SIGINT later, although the exception was caught.
+    ends a `python -m` process by SIGINT later, although the exception was caught.
     """
 
 
