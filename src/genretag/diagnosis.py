@@ -23,7 +23,7 @@ EXTRAS = {"tune": "optuna", "cluster": "ray", "remote": "s3fs", "beets": "beets"
 
 @dataclass(frozen=True)
 class Check:
-    """What was checked, whether it is as it must be, and what was found."""
+    """Result of one check: its name, whether it passed, and details."""
 
     name: str
     ok: bool

@@ -22,7 +22,7 @@ AT_ONCE = b"genretag: ended at once; what was finished is kept, and the next sta
 
 
 class _Interrupted(KeyboardInterrupt):
-    """What a signal raises.
+    """Exception that the signal handler raises.
 
     If exactly KeyboardInterrupt passes through an `exec` or `eval`, such as those of dataclasses, CPython
     ends a `python -m` process by SIGINT later, although the exception was caught.

@@ -46,10 +46,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Change:
-    """What is to become of one file: genres before and after, and what undo needs to go back by value.
+    """Change of one file: genres before and after, and what undo needs to restore the old values.
 
     Genres, also the new ones, and `old_raw` are as `tagging.tags.read` gives them. `undoes` is the write that
-    this one takes back, `how` the way it does.
+    this one reverts, `how` the way it does so.
     """
 
     audio_id: str

@@ -56,7 +56,7 @@ def dump_places(places: Iterable[Place]) -> str:
 
 
 def load_places(text: str | None) -> tuple[Place, ...]:
-    """What `dump_places` made; none of None. Raises ValueError."""
+    """Load the places of `dump_places`; none for None. Raises ValueError."""
     return tuple(Place(path, covers) for path, covers in rows.places(text or "[]"))
 
 

@@ -52,7 +52,7 @@ class FileKey:
 
 @dataclass(frozen=True)
 class KnownFile:
-    """What was read from a file; `error` says why its tags could not be."""
+    """Information read from a file; `error` is the reason why its tags could not be read."""
 
     audio_id: str
     format: str

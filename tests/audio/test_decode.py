@@ -18,7 +18,7 @@ import pytest
 import soundfile
 
 from genretag.audio.audiofile import AudioFile, DecodedState
-from genretag.audio.decode import Chunk, Heard, decode, decode_whole
+from genretag.audio.decode import Chunk, DecodeResult, decode, decode_whole
 from genretag.audio.features import FeatureSpec
 from genretag.audio.payload import SAMPLE, identify
 from genretag.audio.sources import AvSource, SourceError
@@ -440,7 +440,7 @@ def test_a_length_that_cannot_be_is_no_reason_to_look_for_its_end(tmp_path: Path
     content[22:26] = b"\xff" * 4
     path.write_bytes(content)
     windows, heard = decode_whole(path, HALF_SECONDS, 4)
-    assert heard == Heard(10.0, 4)
+    assert heard == DecodeResult(10.0, 4)
     assert windows.starts[-1] < 10
 
 
@@ -491,7 +491,7 @@ def renamed_over(path: Path, new: Path) -> None:
     os.replace(new, path)
 
 
-def in_mid_decode(path: Path, meddle: Callable[[], object]) -> tuple[Heard, AudioFile]:
+def in_mid_decode(path: Path, meddle: Callable[[], object]) -> tuple[DecodeResult, AudioFile]:
     """Decode all of a file, with something done when the first block has been read."""
     opened: list[AudioFile] = []
     todo = [meddle]

@@ -17,7 +17,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genretag.audio.decode import Chunk, Heard, decode, decode_whole
+from genretag.audio.decode import Chunk, DecodeResult, decode, decode_whole
 from genretag.audio.extract import Extractor
 from genretag.audio.features import FeatureSpec
 from genretag.audio.loudness import remove_offset, track_power
@@ -376,6 +376,6 @@ def test_the_end_of_a_truncated_file_is_noticed(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     for coverage in COVERAGES:
         found, heard = decode_whole(path, FRONT, coverage)
-        assert isinstance(heard, Heard)
+        assert isinstance(heard, DecodeResult)
         assert heard.duration == pytest.approx(30, abs=0.5)
         assert found.starts[-1] < 30

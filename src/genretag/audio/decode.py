@@ -42,7 +42,7 @@ class Chunk:
 
 
 @dataclass(frozen=True)
-class Heard:
+class DecodeResult:
     """What a decode found: length of the track in seconds and how many windows were cut from it."""
 
     duration: float
@@ -58,7 +58,7 @@ def decode(
     chunk_windows: int = 8,
     progress: Callable[[float], None] = lambda seconds: None,
     opened: Callable[[AudioFile], None] = lambda audio: None,
-) -> Heard:
+) -> DecodeResult:
     """Decode the windows of one file and pass them to `sink`, at most `chunk_windows` at a time.
 
     The windows are those that the front end of `spec` takes, see `selection`. Memory does not grow with the
@@ -83,7 +83,7 @@ def _decoded(
     sink: Callable[[Chunk], None],
     chunk_windows: int,
     progress: Callable[[float], None],
-) -> Heard:
+) -> DecodeResult:
     """Decode an open file; parameters and errors as in `decode`."""
     path, size = audio.path, audio.state.size
     if size == 0:
@@ -102,7 +102,7 @@ def _decoded(
         raise DecodeError(f"{one_line(path)}: {length}", code="too-short") from None
     if peak <= SILENCE:
         raise DecodeError(f"{one_line(path)}: every part listened to is silent", code="silent")
-    return Heard(reader.samples / spec.sample_rate, cut)
+    return DecodeResult(reader.samples / spec.sample_rate, cut)
 
 
 def _in_chunks(windows: Iterator[Window], spec: FeatureSpec, most: int) -> Iterator[Chunk]:
@@ -114,7 +114,7 @@ def _in_chunks(windows: Iterator[Window], spec: FeatureSpec, most: int) -> Itera
         first += len(part)
 
 
-def decode_whole(path: Path, spec: FeatureSpec, coverage: Coverage) -> tuple[Chunk, Heard]:
+def decode_whole(path: Path, spec: FeatureSpec, coverage: Coverage) -> tuple[Chunk, DecodeResult]:
     """All windows of one file at once; errors as in `decode`."""
     chunks: list[Chunk] = []
     heard = decode(path, spec, coverage, chunks.append)

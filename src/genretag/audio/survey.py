@@ -1,4 +1,4 @@
-"""Where a track with silence has music, found without decoding all of it if possible."""
+"""Find the music in a track with silence, without decoding all of it if possible."""
 
 from __future__ import annotations
 

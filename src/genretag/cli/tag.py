@@ -201,7 +201,7 @@ def _sources(paths: list[Path], files_from: Path | None, *, nul: bool) -> Callab
 
 
 def _places(paths: list[Path], files_from: Path | None, *, nul: bool) -> tuple[Place, ...]:
-    """Where this run writes. A list that can be read only once is not known beforehand: it claims nothing."""
+    """Return the folders and files that this run may write; none for a list that can be read only once."""
     from genretag.places import places_listed, places_named
 
     if files_from is None or options.is_stream(files_from):

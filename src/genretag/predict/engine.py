@@ -160,8 +160,8 @@ class Predictor:
         else:
             return
         with closing(self._started().run(itertools.chain([job], source))) as answers:
-            for item, heard in answers:
-                yield item, None if heard is None else self._scores_of(heard)
+            for item, track in answers:
+                yield item, None if track is None else self._scores_of(track)
 
     def score(self, paths: Sequence[Path]) -> list[TrackScores]:
         """Score some files; several threads may ask at once, and share workers and model.
@@ -170,7 +170,7 @@ class Predictor:
         """
         with self._lock:
             runner = self._started()
-        return [self._scores_of(heard) for heard in runner.hear(paths)]
+        return [self._scores_of(track) for track in runner.hear(paths)]
 
     def close(self) -> None:
         """Stop the workers and let go of the model; may be called again, and `predict` starts anew."""
@@ -184,21 +184,21 @@ class Predictor:
             self._runner = Runner(meta.features, self._make_scorer, self.options)
         return self._runner
 
-    def _scores_of(self, heard: TrackRows) -> TrackScores:
-        if heard.error is not None:
-            return TrackScores(None, None, None, heard.duration, 0, heard.seconds, heard.error, heard.state)
+    def _scores_of(self, track: TrackRows) -> TrackScores:
+        if track.error is not None:
+            return TrackScores(None, None, None, track.duration, 0, track.seconds, track.error, track.state)
         (scorer,) = self._scorers
         keep = self.options.keep_windows
         return TrackScores(
-            scores=scorer.track(heard.rows),
-            windows=scorer.windows(heard.rows) if keep else None,
-            starts=heard.starts if keep else None,
-            duration=heard.duration,
-            n_windows=len(heard.rows),
-            seconds=heard.seconds,
+            scores=scorer.track(track.rows),
+            windows=scorer.windows(track.rows) if keep else None,
+            starts=track.starts if keep else None,
+            duration=track.duration,
+            n_windows=len(track.rows),
+            seconds=track.seconds,
             error=None,
-            state=heard.state,
-            encoded=heard.rows if scorer.has_head else None,
+            state=track.state,
+            encoded=track.rows if scorer.has_head else None,
         )
 
     def _make_scorer(self) -> Scorer:

@@ -70,7 +70,7 @@ class WorkerSettings:
 
     @property
     def warms_up(self) -> bool:
-        """Whether a worker computes something once before it reports, see `_Worker.warm_up`."""
+        """Return True if a worker computes something once before it is ready; see `_Worker.warm_up`."""
         return self.change is not None or self.spec.kind in WORKER_KINDS
 
     @property
