@@ -1,7 +1,8 @@
-"""Fixtures shared by all rooms."""
+"""Fixtures shared by all packages."""
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -12,6 +13,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+# If two processes fill Numba's cache at once, compiled functions may crash then and later
+# (https://github.com/numba/numba/issues/10128). librosa compiles on first use, so each worker has a cache.
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
+os.environ["NUMBA_CACHE_DIR"] = str(REPOSITORY / ".pytest_cache" / "numba" / _WORKER)
 
 
 @pytest.fixture(autouse=True)
