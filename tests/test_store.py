@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import sqlite3
 import stat
 import subprocess
@@ -10,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -235,6 +237,7 @@ def test_any_thread_may_use_the_store() -> None:
 WRITER = """
 import sys
 from pathlib import Path
+from typing import Any
 from genretag.store import FileKey, KnownFile, Store
 for step in range(40):
     with Store.open(Path(sys.argv[1])) as store:
@@ -429,3 +432,32 @@ def test_what_waits_survives_a_transaction_that_fails(tmp_path: Path) -> None:
         assert store.known_file(KEY) == JAZZ
         store.flush()
         assert other.known_file(KEY) == JAZZ
+
+
+class Interrupting(sqlite3.Connection):
+    """A connection that gets a signal right after a statement, before the caller goes on."""
+
+    statement = ""
+
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        cursor = super().execute(sql, *values)
+        if self.statement and sql.startswith(self.statement):
+            type(self).statement = ""
+            os.kill(os.getpid(), signal.SIGINT)
+        return cursor
+
+
+@pytest.mark.parametrize("statement", ["PRAGMA synchronous", "BEGIN", "INSERT", "COMMIT"])
+def test_the_store_can_be_used_after_a_signal_at_any_statement(
+    monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **b: connect(*a, **b, factory=Interrupting))
+    with Store.open() as store:
+        store.remember_scores("audio", "model", "fast", CachedScores(np.zeros(2, np.float32), 1, 2.0))
+        monkeypatch.setattr(Interrupting, "statement", statement)
+        with pytest.raises(KeyboardInterrupt), store.transaction():
+            pass
+        assert Interrupting.statement == ""
+        with store.transaction() as connection:
+            assert connection.execute("SELECT count(*) FROM scores").fetchone() == (1,)

@@ -276,8 +276,9 @@ class Store:
         """
         with self._lock, self._errors():
             self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            self._connection.execute("BEGIN IMMEDIATE")
             try:
+                # Inside, because a signal that comes during the call raises when the transaction has begun.
+                self._connection.execute("BEGIN IMMEDIATE")
                 self._write_waiting()
                 yield self._connection
                 self._connection.execute("COMMIT")
