@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from genretag.audio.decode import Chunk, DecodeResult, decode, decode_whole
@@ -248,6 +248,7 @@ def test_other_stereo_is_the_mean_of_its_channels(tmp_path: Path, name: str) -> 
 
 
 @given(seconds=st.floats(0.1, 400))
+@example(seconds=350.921875)  # the last window reaches 1 ms into the music
 @settings(max_examples=6, deadline=None)
 def test_silence_before_the_music_does_not_matter(
     seconds: float, tmp_path_factory: pytest.TempPathFactory
@@ -258,8 +259,8 @@ def test_silence_before_the_music_does_not_matter(
         found, heard = decode_whole(path, FRONT, coverage)
         assert heard.n_windows == len(found.waves) >= (4 if coverage != 1 else 1)
         assert (found.starts + FRONT.window_seconds > seconds).all()
-        # Half of the music is 6 dB below the other; a window may reach into silence.
-        assert all(-45 < rms(wave) < -15 for wave in found.waves)
+        # A window that reaches into silence may be as quiet as 30 dB below the level of the track.
+        assert all(-50.1 < rms(wave) < -15 for wave in found.waves)
 
 
 @pytest.mark.parametrize("coverage", ["fast", 3])
