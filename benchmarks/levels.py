@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from benchmarks import program
 from genretag import checkpoint
+from genretag.audio._pyav import open_input
 from genretag.audio.windows import parse_coverage
 from genretag.datasets.gtzan import filtered_split
 from genretag.predict.decide import DecisionRule, decide
@@ -97,7 +98,7 @@ def development_clips(data: Path) -> Iterator[Clip]:
 
 def filtered(path: Path, chain: str) -> tuple[Samples, int]:
     """The first SECONDS of a file through FFmpeg filters: float32 (samples, channels), and the rate."""
-    with av.open(str(path), metadata_errors="replace") as container:
+    with open_input(str(path)) as container:
         stream = container.streams.audio[0]
         rate, channels = stream.rate, stream.channels
         graph = av.filter.Graph()

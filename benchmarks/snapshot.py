@@ -20,6 +20,8 @@ from mutagen.flac import FLAC
 from mutagen.id3 import ID3
 from mutagen.mp4 import MP4Tags
 
+from genretag.audio._pyav import open_input
+
 _GENRE_KEYS = {"genre", "wm/genre", "©gen", "gnre"}
 _PICTURE_KEYS = {"covr", "wm/picture", "metadata_block_picture", "cover art (front)"}
 _LONGEST = 120
@@ -85,7 +87,7 @@ def audio_hash(path: Path) -> str:
     """
     digest = hashlib.sha256()
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
+        with open_input(str(path)) as container:
             if not container.streams.audio:
                 return ""
             stream = container.streams.audio[0]
@@ -107,7 +109,7 @@ def audio_hash(path: Path) -> str:
 def ffmpeg_tags(path: Path) -> dict[str, str]:
     """Container's and stream's metadata as FFmpeg shows it, keys in lower case; {} if it cannot open it."""
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
+        with open_input(str(path)) as container:
             streams = container.streams.audio
             both = [*(streams[0].metadata.items() if streams else ()), *container.metadata.items()]
             return {key.lower(): value for key, value in both}

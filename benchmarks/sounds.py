@@ -13,6 +13,8 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from genretag.audio._pyav import open_input
+
 RATE = 44_100
 """Sample rate in Hz of every excerpt before it is encoded."""
 
@@ -88,7 +90,7 @@ def excerpt(path: Path, start: float, seconds: float) -> Samples:
     wanted = round(seconds * RATE)
     blocks: list[Samples] = []
     held = 0
-    with av.open(str(path), metadata_errors="replace") as container:
+    with open_input(str(path)) as container:
         if start > 0:
             container.seek(round(start * av.time_base))
         for frame in container.decode(audio=0):

@@ -7,7 +7,6 @@ import random
 from pathlib import Path
 from typing import Any
 
-import av
 import mutagen
 from mutagen.apev2 import APEBinaryValue, APEv2, APEValue
 from mutagen.asf import ASFByteArrayAttribute, ASFTags
@@ -34,6 +33,7 @@ from mutagen.id3 import (
 )
 from mutagen.mp4 import MP4Cover, MP4FreeForm, MP4Tags
 
+from genretag.audio._pyav import open_input
 from sounds import FORMATS, RECORDED
 
 GENRE_KEYS = ("tcon", "\xa9gen", "wm/genre", "genre")
@@ -76,7 +76,7 @@ def tag(path: Path, genres: list[str], title: str = "A title", cover: bytes = b"
 
 
 def seen_by_ffmpeg(path: Path, field: str) -> str:
-    with av.open(str(path), metadata_errors="ignore") as container:
+    with open_input(str(path)) as container:
         fields = {**container.metadata, **container.streams.audio[0].metadata}
     return next((value for key, value in fields.items() if key.upper() == field), "")
 

@@ -147,12 +147,14 @@ class _Source:
 def _demux(path: Path, max_bytes: int) -> _Demuxed:
     import av  # slow to import, and not needed for other formats
 
+    from genretag.audio._pyav import open_input
+
     found = _Demuxed()
     with open_regular(path) as file:
         source = _Source(file)
         try:
             # The format is given: another demuxer could open other files that this one names.
-            with av.open(source, format="mov", metadata_errors="ignore", buffer_size=BUFFER) as container:
+            with open_input(source, "mov", buffer_size=BUFFER) as container:
                 _read_packets(container, max_bytes, found)
         except av.error.FFmpegError as error:
             found.error = type(error).__name__, error.errno

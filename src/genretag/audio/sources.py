@@ -13,6 +13,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from genretag.audio._pyav import open_input
 from genretag.audio.audiofile import ByteSource, open_bytes
 from genretag.audio.downmix import Downmix
 from genretag.errors import DecodeError
@@ -124,11 +125,8 @@ class AvSource:
             self._sound.seek(0)
             # The whitelist keeps playlists from opening anything. What is wrong with a file comes as any of
             # many exceptions (a text file: PermissionError).
-            self._container = av.open(
-                self._sound,
-                metadata_errors="replace",
-                options={"protocol_whitelist": "none"},
-                buffer_size=READ_BYTES,
+            self._container = open_input(
+                self._sound, options={"protocol_whitelist": "none"}, buffer_size=READ_BYTES
             )
         except MemoryError:
             raise
