@@ -28,7 +28,7 @@ def music_positions(reader: WindowReader) -> NDArray[np.int64]:
     block = block_samples(reader.spec.sample_rate)
     if not reader.loaded and PROBES * block < reader.samples:
         positions, powers = _probe(reader, block)
-        if powers.max() > FAINT:
+        if np.max(powers) > FAINT:
             return _with_music(positions, powers)
     measured = np.array([power_of(remove_offset(wave)) for _, wave in reader.blocks(block)])
     return _with_music(np.arange(len(measured)) * block, measured)
@@ -96,4 +96,4 @@ def _probe(reader: WindowReader, block: int) -> tuple[NDArray[np.int64], NDArray
 
 
 def _with_music(positions: NDArray[np.int64], powers: NDArray[np.float64]) -> NDArray[np.int64]:
-    return positions[powers > max(ABSOLUTE_GATE, QUIET * float(powers.max(initial=0.0)))]
+    return positions[powers > max(ABSOLUTE_GATE, QUIET * float(np.max(powers, initial=0.0)))]

@@ -96,7 +96,7 @@ def loudness(outline: NDArray[np.float32], columns: int) -> NDArray[np.float64]:
     peaks = np.abs(outline).max(axis=1).astype(np.float64)
     parts = np.linspace(0.0, 1.0, len(peaks) + 1)
     folded = fold(peaks, parts, np.linspace(0.0, 1.0, columns + 1))
-    loudest = float(folded.max())
+    loudest = float(np.max(folded))
     return folded / max(loudest, 1e-9)
 
 

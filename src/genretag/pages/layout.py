@@ -32,7 +32,7 @@ def lay_out(scores: NDArray[np.float32]) -> NDArray[np.float64]:
     places = _between(_neighbourly(reduce.transform(odds[sample])), reduce.transform(odds), sample)
     low, high = places.min(axis=0), places.max(axis=0)
     # One scale for both directions: distances are to be seen as they are.
-    middle, reach = (low + high) / 2, max(float((high - low).max()), 1e-9)
+    middle, reach = (low + high) / 2, max(float(np.max(high - low)), 1e-9)
     framed: NDArray[np.float64] = (places - middle) / reach + 0.5
     return framed
 

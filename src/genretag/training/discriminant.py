@@ -81,7 +81,7 @@ def discriminant_analysis(
         weights: (rows,) of each row.
         shrinkage: share of the identity in the covariance.
     """
-    classes = range(int(index.max()) + 1)
+    classes = range(int(np.max(index)) + 1)
     means = np.stack([np.average(rows[index == k], axis=0, weights=weights[index == k]) for k in classes])
     residuals = rows - means[index]
     covariance = (residuals * weights[:, None]).T @ residuals / weights.sum()

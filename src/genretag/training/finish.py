@@ -79,6 +79,6 @@ def _best_threshold(scores: Floats, truth: NDArray[np.bool_]) -> float:
     f1 = 2 * hits / (np.arange(1, len(ranked) + 1) + truth.sum())
     # Equal scores are said yes to together.
     last = np.append(ranked[1:] != ranked[:-1], True)
-    best = int(np.where(last, f1, -1.0).argmax())
+    best = int(np.argmax(np.where(last, f1, -1.0)))
     below = ranked[best + 1] if best + 1 < len(ranked) else ranked[best]
     return float((ranked[best] + below) / 2)

@@ -91,7 +91,7 @@ def cut_folds(strata: Ints, groups: Ints, count: int, seed: int) -> list[Mask]:
     available = len(np.unique(groups))
     if count > available:
         raise SplitError(f"{count} folds need as many artists or tracks, and there are {available}")
-    if np.bincount(strata).max() < count:
+    if np.max(np.bincount(strata)) < count:
         strata = np.zeros_like(strata)  # no stratum is large enough to be kept in proportion
     folds = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
@@ -108,7 +108,7 @@ def take_share(strata: Ints, groups: Ints, share: float, seed: int, *, both_side
     and the one that is then nearest to the strata of all is taken. SplitError where there are too few groups.
     """
     count = min(max(2, round(1 / share)), len(np.unique(groups)))
-    size = int(strata.max()) + 1
+    size = int(np.max(strata)) + 1
     wanted = np.bincount(strata, minlength=size) * share
     cut = cut_folds(strata, groups, count, seed) if count > 1 else []
     folds = [_mended(fold, strata, groups, both_sides) for fold in cut]

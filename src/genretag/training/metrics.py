@@ -326,7 +326,7 @@ def trivial_baseline(truth: Bools, labels: LabelSet, train_truth: Bools | None) 
         # A score that is the same for all ranks nothing: ROC 0.5, and precision is the tag's density.
         return Baseline("all-zeros", float(1 - truth.mean()), 0.5, float(density[density > 0].mean()))
     part = truth if train_truth is None else train_truth
-    best = int(part.sum(axis=0).argmax())
+    best = int(np.argmax(part.sum(axis=0)))
     where = " of the measured part" if train_truth is None else ""
     name = f"majority class{where} ({labels.names[best]})"
     return Baseline(name, float(truth[:, best].mean()), None, None)

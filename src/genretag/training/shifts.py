@@ -51,5 +51,5 @@ def moved(
 ) -> NDArray[np.float64]:
     """Rows (rows, width) with one random shift for all rows of a track; the same for the same seed."""
     _, own = np.unique(tracks, return_inverse=True)
-    drawn = np.random.default_rng(seed).integers(len(shifts), size=int(own.max()) + 1)
+    drawn = np.random.default_rng(seed).integers(len(shifts), size=int(np.max(own)) + 1)
     return rows + shifts[drawn[own]]

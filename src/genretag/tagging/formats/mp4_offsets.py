@@ -127,9 +127,9 @@ class _Move:
         count = table.number(4)
         at, content = table.at, table.take(count * width)
         offsets = np.frombuffer(content, f">u{width}").astype(np.uint64)
-        if count == 0 or int(offsets.max()) < self.at:
+        if count == 0 or int(np.max(offsets)) < self.at:
             return
-        if self.moved(int(offsets.max())) >= 1 << 8 * width:
+        if self.moved(int(np.max(offsets))) >= 1 << 8 * width:
             raise _overflow(box.name)
         # A shift to the left is the addition of its complement.
         shifted = offsets + np.uint64(self.shift % (1 << 64))
