@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genretag.audio.audiofile import AudioFile, DecodedState, one_line
+from genretag.audio.compilation import compiling_alone
 from genretag.audio.decode import Chunk, decode
 from genretag.audio.features import FeatureSpec
 from genretag.audio.windows import Coverage
@@ -170,7 +171,7 @@ class _Worker:
         """
         noise = np.random.default_rng(0).uniform(-0.1, 0.1, (1, self.settings.spec.window_samples))
         # What goes wrong here goes wrong with every file, and is then reported with its name.
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception), compiling_alone():
             self._prepared(noise.astype(np.float32))
 
     def serve(self) -> None:
