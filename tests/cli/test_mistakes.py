@@ -26,6 +26,7 @@ MISTAKES = {
     "(see genretag tag --help)",
     "tag --map typo.toml Music": "typo.toml: unknown entry 'alow'; did you mean 'allow'?",
     "tag --coverage half Music": "coverage 'half': give fast, full or a number of windows from 1 up",
+    "train --dataset folder --model mlp --threads 0": "--threads 0: give auto or a whole number from 1 up",
     "tag --workers 0 Music": "--workers 0: give auto or a whole number from 1 up",
     "tag --id3 2.5 Music": "--id3 2.5: give one of keep, 2.3, 2.4",
     "tag -0 Music": "-0 says how the list of --files-from is separated; give that too",

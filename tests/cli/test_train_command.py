@@ -70,6 +70,24 @@ def one_line(err: str, message: str) -> None:
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize(("options", "threads"), [((), 1), (("--threads", "2"), 2)])
+def test_small_networks_use_one_thread_unless_asked_otherwise(
+    genretag: Command, features: Path, tmp_path: Path, options: tuple[str, ...], threads: int
+) -> None:
+    torch.set_num_threads(3)
+    seen = set()
+
+    def record(module: torch.nn.Module, inputs: object, outputs: torch.Tensor) -> None:
+        if outputs.device.type == "cpu":  # a trial of shapes on the device "meta" computes nothing
+            seen.add(torch.get_num_threads())
+
+    hook = torch.nn.modules.module.register_module_forward_hook(record)
+    with hook:
+        assert genretag(*on(features, tmp_path / "run", "--epochs", 1, *options)).code == 0
+    assert seen == {threads}
+    assert torch.get_num_threads() == 3
+
+
 def test_what_a_training_leaves(genretag: Command, features: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     answer = genretag(*on(features, out, "--epochs", 6))

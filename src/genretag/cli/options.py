@@ -42,6 +42,10 @@ Device = Annotated[
 ]
 BatchSize = Annotated[str, typer.Option(metavar="auto|N", help="Windows that go through the model at once.")]
 Workers = Annotated[str, typer.Option(metavar="auto|N", help="Decoding processes; auto: one per core.")]
+Threads = Annotated[
+    str,
+    typer.Option(metavar="auto|N", help="CPU threads; auto: 1 for networks without convolutions."),
+]
 Separator = Annotated[
     str | None,
     typer.Option(metavar="STR", help="Join several genres into one string; default: true multi-values."),

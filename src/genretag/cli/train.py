@@ -117,6 +117,7 @@ def train(
         str, typer.Option(metavar="auto|float32|bf16|fp16", help="auto: half precision on a GPU.")
     ] = "auto",
     workers: options.Workers = "auto",
+    threads: options.Threads = "auto",
     quiet: options.Quiet = False,
 ) -> int:
     """Train a preset on a dataset, measure it, and write the checkpoint and a report.
@@ -163,6 +164,7 @@ def train(
         device=device,
         precision=options.one_of(precision, get_args(training.PrecisionName), "--precision"),
         workers=options.positive(workers, "--workers"),
+        threads=options.positive(threads, "--threads"),
         quiet=quiet,
     )
     with TrainingProgress(quiet=quiet) as watcher:

@@ -67,6 +67,7 @@ def tune(
     ] = False,
     device: options.Device = "auto",
     workers: options.Workers = "auto",
+    threads: options.Threads = "auto",
     quiet: options.Quiet = False,
 ) -> int:
     """Search a preset's options: begin many trainings, give up the hopeless, keep the best as a checkpoint.
@@ -97,6 +98,7 @@ def tune(
         resume=resume,
         device=device,
         workers=count,
+        threads=options.positive(threads, "--threads"),
         quiet=quiet,
     )
     if study is not None and storage is None:

@@ -27,7 +27,8 @@ class TrainOptions:
     `fractions` are those of `make_split`. With `measure` "valid" the test part is not looked at: for
     trainings among which the valid part chooses. `report` False leaves out the report. With `inner_folds`,
     a fitted preset is calibrated on that many folds of its train part: see `inner.out_of_fold`. `name` and
-    `licence` are what the checkpoint says of itself.
+    `licence` are what the checkpoint says of itself. `threads`: CPU threads of the training; the default is
+    `threads.default_threads`.
     """
 
     dataset: str
@@ -62,6 +63,7 @@ class TrainOptions:
     device: str = "auto"
     precision: PrecisionName = "auto"
     workers: int | None = None
+    threads: int | None = None
     quiet: bool = False
 
     @property

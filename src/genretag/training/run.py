@@ -38,6 +38,7 @@ from genretag.training.options import TrainOptions
 from genretag.training.prepare import Blueprint, Data
 from genretag.training.report import write_report
 from genretag.training.target import Part, full_name
+from genretag.training.threads import cpu_threads, default_threads
 from genretag.training.transfer import Beginning, start
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -72,11 +73,17 @@ def run(one: Run) -> RunResult | None:
 
     KeyboardInterrupt after Ctrl-C, with the state and the best checkpoint so far in the folder.
     """
-    labels = one.data.labels
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(one.options.seed)
-        network = one.plan.build(len(labels))
-    options, plan = one.options, one.plan
+        network = one.plan.build(len(one.data.labels))
+    on_cpu = one.world.device.type == "cpu" and one.plan.preset.fit == "gradient"
+    with cpu_threads(one.options.threads or (default_threads(network) if on_cpu else None)):
+        return _run(one, network)
+
+
+def _run(one: Run, network: nn.Module) -> RunResult | None:
+    """Do the work of `run` with a network that has its initial weights."""
+    labels, options, plan = one.data.labels, one.options, one.plan
     beginning = start(
         network, plan.preset, plan.config, plan.features, labels, init=options.init, freeze=options.freeze
     )
