@@ -9,24 +9,27 @@ ARGS   ?=
 DATA   ?= ../shared/data/gtzan
 MADE   ?= build/weights
 
-.PHONY: install tag test lint types unit coverage docs weights clean
+# Versions to install; empty for the newest that pyproject.toml accepts.
+CONSTRAINTS ?= constraints.txt
+PINNED      := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
-# A CPU-only build of torch already on the machine is kept; nothing newer is pulled in over it.
+.PHONY: install tag test lint types unit test-newest test-oldest constraints coverage docs weights clean
+
 $(VENV)/bin/python:
 	@echo "genretag: making a virtual environment in $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --upgrade pip
 
 # What tagging needs.
-$(VENV)/.tagging: pyproject.toml | $(VENV)/bin/python
+$(VENV)/.tagging: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	@echo "genretag: installing what tagging needs into $(VENV); PyTorch is large, so the first time takes minutes"
-	@$(BIN)/python -m pip install --editable .
+	@$(BIN)/python -m pip install $(PINNED) --editable .
 	@touch $@
 
 # What the tests need too.
-$(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+$(VENV)/.installed: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	@echo "genretag: installing what tests and development need into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	@$(BIN)/python -m pip install --quiet $(PINNED) --editable ".[dev]"
 	@touch $(VENV)/.tagging $@
 
 install: $(VENV)/.installed
@@ -50,6 +53,33 @@ unit: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 test: lint types unit
+
+# The newest release of everything, with the Python that PYTHON names: make test-newest PYTHON=python3.13
+NEWEST := build/newest
+test-newest:
+	@echo "genretag: installing the newest releases into $(NEWEST)"
+	@$(PYTHON) -m venv --clear $(NEWEST)
+	@$(NEWEST)/bin/python -m pip install --quiet --upgrade pip
+	@$(NEWEST)/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable ".[dev]"
+	$(NEWEST)/bin/mypy
+	$(NEWEST)/bin/python -m pytest -n 2 --dist loadgroup
+
+# The oldest versions that pyproject.toml accepts, found by uv, with the tools of the tests at their newest.
+OLDEST := build/oldest
+EXTRAS := tune imagenet cluster remote beets
+test-oldest:
+	@echo "genretag: installing the oldest accepted releases into $(OLDEST)"
+	@$(PYTHON) -m venv --clear $(OLDEST)
+	@$(OLDEST)/bin/python -m pip install --quiet --upgrade pip uv
+	@$(OLDEST)/bin/uv pip compile --quiet --resolution lowest-direct --python $(OLDEST)/bin/python \
+	  $(EXTRAS:%=--extra %) pyproject.toml --output-file $(OLDEST)/constraints.txt
+	@$(OLDEST)/bin/python -m pip install --quiet --constraint $(OLDEST)/constraints.txt --editable ".[dev]"
+	$(OLDEST)/bin/python -m pytest -n 2 --dist loadgroup
+
+constraints:
+	@{ grep '^#' constraints.txt; $(NEWEST)/bin/python -m pip freeze --exclude-editable | sed 's/+[^ ]*$$//'; } \
+	  > $(NEWEST)/constraints.txt
+	@mv $(NEWEST)/constraints.txt constraints.txt
 
 # Lines of what writes into files that the tests of it run, their processes too. Without the crash trials: these record
 # every file that a run makes, and would find those of coverage among them.

@@ -16,7 +16,7 @@ from genretag import __version__
 from genretag.errors import GenretagError
 
 # Python versions that the metadata of the package allow.
-PYTHONS = ((3, 11), (3, 12))
+PYTHONS = ((3, 11), (3, 14))  # the first and the last, as in pyproject.toml
 LIBRARIES = ("av", "librosa", "mutagen", "numpy", "scipy", "scikit-learn", "soundfile", "torch", "torchaudio")
 EXTRAS = {"tune": "optuna", "cluster": "ray", "remote": "s3fs", "beets": "beets"}
 
@@ -57,9 +57,9 @@ def _guarded(name: str, check: Callable[[], str]) -> Check:
 
 
 def _system() -> Check:
-    ok = sys.version_info[:2] in PYTHONS
+    ok = PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[-1]
     found = f"genretag {__version__}, Python {platform.python_version()}, {platform.platform()}"
-    wanted = f"{PYTHONS[0][0]}.{PYTHONS[0][1]} to {PYTHONS[-1][0]}.{PYTHONS[-1][1]}"
+    wanted = " to ".join(f"{major}.{minor}" for major, minor in PYTHONS)
     return Check("system", ok, found if ok else f"{found}; Python {wanted} is supported")
 
 
