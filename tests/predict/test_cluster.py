@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import platform
@@ -56,9 +57,21 @@ class Nodes:
 def nodes() -> Iterator[Nodes]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        functions: list[Callable[..., object]] = []
+        register = atexit.register
+
+        def remember(function: Callable[..., object], /, *values: Any, **options: Any) -> object:
+            functions.append(function)
+            return register(function, *values, **options)
+
+        patch.setattr(atexit, "register", remember)
         nodes = Nodes(2)
         yield nodes
         nodes.cluster.shutdown()
+        # A child that another test forks drops the functions for the exit of this process, and crashes when
+        # that frees a client of Ray's there.
+        for function in functions:
+            atexit.unregister(function)
 
 
 @pytest.fixture(scope="module")
