@@ -108,7 +108,8 @@ def _make(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     stamp.touch()
     os.utime(stamp, (2**31, 2**31))
     line = ["make", "--no-print-directory", "-f", str(ROOT / "Makefile"), "tag", f"VENV={environment}"]
-    (Path.cwd() / "pyproject.toml").touch()
+    for name in ("pyproject.toml", "constraints.txt"):
+        (Path.cwd() / name).touch()
     return subprocess.run([*line, *arguments], capture_output=True, text=True, check=False)
 
 
