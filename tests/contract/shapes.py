@@ -31,12 +31,12 @@ def shape(values: Iterable[object], free: Collection[str] = (), path: str = "") 
     lists = [value for value in values if isinstance(value, list)]
     if lists:
         items = [item for value in lists for item in value]
-        found.append({"list of": shape(items, free, path) if items else "nothing"})
+        found.append({"list of": shape(items, free, path)})
     objects = [value for value in values if isinstance(value, dict)]
     if objects:
         found.append(_object(objects, free, path))
     if all(isinstance(one, str) for one in found):
-        return " or ".join(found)
+        return " or ".join(found) or "nothing"
     return found[0] if len(found) == 1 else {"or": found}
 
 

@@ -81,10 +81,9 @@ def test_a_value_that_cannot_be_used_is_refused(program: Program, text: str) -> 
 
 def test_undo_and_history_work_with_a_broken_file(program: Program) -> None:
     program.file("home/config.toml", "[tag\n")
-    for command in ("undo", "history", "version", "help"):
-        program(command)
-    for command in ("tag", "report", "models"):
-        program(command, code=2)
+    program("undo")
+    program("history")
+    program("tag", ".", code=2)
 
 
 def test_set_and_unset_change_one_key(program: Program) -> None:
@@ -100,5 +99,4 @@ def test_set_and_unset_change_one_key(program: Program) -> None:
     program("config", "unset", "tag.top")
     assert "top" not in file.read_text()
     program("config", "set", "tag.xyz", "1", code=2)
-    program("config", "set", "tag.top", "many", code=2)
     assert program("config", "--path").out == f"{file}\n"
