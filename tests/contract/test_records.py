@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 
+import mutagen
 import pytest
 
 from tests.contract.library import DECIDE, MODEL, Library
@@ -103,6 +104,16 @@ def test_playlists_and_their_records(library: Library) -> None:
     other = program.file("other/Folk.m3u8", "#EXTM3U\n")
     program("playlists", "other", "Music/Formats", code=2)
     assert other.read_text() == "#EXTM3U\n"
+
+
+def test_the_provenance_field(program: Program) -> None:
+    song = program.sound("song.flac")
+    line = {"path": "song.flac", "genres": ["Rock"], "model": "a model", "scores": {"rock": 0.5, "pop": 0.1}}
+    program("apply", "--provenance", "-", text=json.dumps(line))
+    (note,) = mutagen.File(song)["GENRETAG"]
+    note = json.loads(note)
+    require_recorded("records", "GENRETAG field", shape([note], ["scores"]))
+    assert (note["model"], note["scores"]["rock"]) == ("a model", 0.5)
 
 
 def test_a_map_is_written_and_applied(library: Library, program: Program) -> None:
