@@ -66,7 +66,6 @@ def make_library(program: Program) -> Library:
     run, tag = library.run, ("tag", "--json", "--existing", "replace", *DECIDE)
     run("tag -n", *tag, "-n", "--by", "album", "Music")
     run("tag -n again", *tag, "-n", "Music")
-    run("tag -n named", *tag, "-n", "Music/Bad/empty.mp3", "Music/Bad/pipe.mp3", "Music/Album")
     run("tag -n unsure", *tag, "-n", "--min-confidence", 1, "Music/Formats/song.wma")
     run("tag --plan", "tag", "--plan", "plan.jsonl", *DECIDE, "Music/Album", "Music/Formats")
     run("apply", "apply", "--json", "--provenance", "plan.jsonl")

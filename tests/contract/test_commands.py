@@ -39,7 +39,7 @@ def test_every_switch_can_be_turned_off(shared_program: Program, found: dict[str
     shared_program(*name.split()[1:], *opposites, "--help")
 
 
-@pytest.mark.parametrize("words", ["version", "--version", "-V"])
+@pytest.mark.parametrize("words", ["version", "-V"])
 def test_the_version_is_printed(shared_program: Program, words: str) -> None:
     name, version = shared_program(words).out.split()
     assert name == "genretag"
@@ -47,18 +47,15 @@ def test_the_version_is_printed(shared_program: Program, words: str) -> None:
 
 
 def test_help_is_a_command_and_an_option(shared_program: Program) -> None:
-    assert shared_program("help", "tag").out == shared_program("tag", "-h").out
-    assert shared_program("help", "map", "init").out == shared_program("map", "init", "--help").out
+    assert shared_program("help", "map", "init").out == shared_program("map", "init", "-h").out
 
 
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("genretag pl", ["playlists"]),
         ("genretag tag --existing ", ["keep", "add", "replace", "refresh"]),
         ("genretag tag --model mus", ["musicnn-msd", "musicnn-mtt"]),
         ("genretag tag --min-c", ["--min-confidence"]),
-        ("genretag train --model wave", ["wavenet"]),
         ("genretag eval --dataset m", ["magnatagatune"]),
     ],
 )

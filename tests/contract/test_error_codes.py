@@ -99,5 +99,3 @@ def test_codes_of_files_that_are_not_undone(library: Library) -> None:
 def test_codes_are_printed_without_json(library: Library) -> None:
     answer = library.program("tag", "-n", "-q", *DECIDE, "Music/Bad/empty.mp3", code=1)
     assert answer.err.startswith("genretag: [empty] Music/Bad/empty.mp3: ")
-    answer = library.program("inspect", *DECIDE[:2], "Music/Bad/empty.mp3", code=1)
-    assert answer.err.startswith("genretag: [empty] Music/Bad/empty.mp3: ")

@@ -12,7 +12,7 @@ from contextlib import closing
 
 import pytest
 
-from tests.contract.library import DECIDE, MODEL, Library, genres
+from tests.contract.library import DECIDE, Library, genres
 from tests.contract.program import Program
 
 # Exit code 2 and one line on standard error.
@@ -20,14 +20,10 @@ MISUSED = (
     "",
     "tga Music",
     "tag",
-    "tag gone",
     "tag --existing overwrite Music",
     "tag --model no-such-model Music",
-    "tag -0 Music",
-    "tag --plan gone/plan.jsonl -n Music",
     "apply notes.txt",
     "undo 7",
-    "models no-such-model",
     "train --dataset folder",
     "config set tag.nothing 1",
 )
@@ -39,7 +35,6 @@ def test_codes_of_runs_over_a_library(library: Library) -> None:
         "tag -n": 1,
         # incomplete is reported at every run
         "tag -n again": 1,
-        "tag -n named": 1,
         "tag -n unsure": 0,
         "tag --plan": 0,
         "apply": 0,
@@ -67,20 +62,16 @@ def test_misuse_ends_with_2(shared_program: Program, line: str) -> None:
 
 
 def test_nothing_to_do_ends_with_0(program: Program) -> None:
-    program.legacy("models")
-    (program.folder / "Music").mkdir()
     program("undo")
     program("history")
     program("apply", "-")
-    program("tag", *MODEL, "Music")
 
 
 def test_a_store_of_a_newer_version_is_refused(program: Program) -> None:
     program("history")
     with closing(sqlite3.connect(program.database)) as connection:
         connection.execute("PRAGMA user_version = 1000")
-    for command in ("history", "undo", "report"):
-        program(command, code=2)
+    program("undo", code=2)
 
 
 def test_a_damaged_store_is_moved_aside(program: Program) -> None:

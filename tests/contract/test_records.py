@@ -116,20 +116,18 @@ def test_the_provenance_field(program: Program) -> None:
     assert (note["model"], note["scores"]["rock"]) == ("a model", 0.5)
 
 
-def test_a_map_is_written_and_applied(library: Library, program: Program) -> None:
+def test_a_map_is_written_and_applied(library: Library) -> None:
     """Keys of a map: allow, broaden, rename, drop, parents."""
-    draft = library.program("map", "init", *MODEL, "Music").out
-    assert "\nallow = [" in draft
-    program.legacy("models", "clips")
+    program = library.program
+    assert "\nallow = [" in program("map", "init", *MODEL, "Music").out
     program.file(
-        "taste.toml",
+        "dance.toml",
         'allow = ["Dance", "Electronic"]\ndrop = ["Rock"]\nbroaden = false\n'
         '[rename]\nTechno = "Dance"\n[parents]\nDance = ["Electronic"]\n',
     )
-    (record,) = program(
-        *("tag", "-n", "--json", *DECIDE, "--map", "taste.toml", "--top", 2, "clips/Techno/0.mp3")
-    ).records
+    tag = ("tag", "-n", "--json", "--existing", "replace", *DECIDE, "--map", "dance.toml")
+    (record,) = program(*tag, "--top", 2, "Music/Album/01.mp3").records
     assert record["genres"] == ["Dance", "Electronic"]
-    program.file("taste.toml", 'alow = ["Dance"]\n')
-    answer = program("tag", "-n", *DECIDE, "--map", "taste.toml", "clips", code=2)
-    assert answer.err == "genretag: taste.toml: unknown entry 'alow'; did you mean 'allow'?\n"
+    program.file("dance.toml", 'alow = ["Dance"]\n')
+    answer = program(*tag, "Music/Album/01.mp3", code=2)
+    assert answer.err == "genretag: dance.toml: unknown entry 'alow'; did you mean 'allow'?\n"
