@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 # The only helpers from outside this folder. They import nothing of genretag.
-from tests.legacy_files import copied
+from tests.legacy_files import REPOSITORY, copied
 from tests.sounds import make_sound
 
 
@@ -43,6 +43,8 @@ class Program:
         self.database = self.home / "genretag.sqlite3"
         kept = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
         self.environment = kept | {
+            # The checkout of these tests, also if another one is installed.
+            "PYTHONPATH": str(REPOSITORY / "src"),
             "GENRETAG_HOME": str(self.home),
             "HOME": str(folder / "user"),
             "COLUMNS": "200",

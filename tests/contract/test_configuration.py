@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -98,3 +101,25 @@ def test_set_and_unset_change_one_key(program: Program) -> None:
     assert "top" not in file.read_text()
     program("config", "set", "tag.xyz", "1", code=2)
     assert program("config", "--path").out == f"{file}\n"
+
+
+@pytest.mark.skipif(find_spec("beets") is None, reason="beets is not installed")
+def test_keys_and_options_of_the_beets_plugin(program: Program) -> None:
+    keys = "auto: yes\nmodel: musicnn-msd\nexisting: keep\ntop: 3\nmin_confidence: 0.0\nmap:\nwrite: yes"
+    for code, text in ((0, keys), (1, keys.replace("write", "writes"))):
+        own = "\n".join(f"  {line}" for line in text.splitlines())
+        folder = program.folder
+        config = program.file(
+            "config.yaml",
+            f"directory: {folder}/lib\nlibrary: {folder}/lib.db\nplugins: genretag\ngenretag:\n{own}\n",
+        )
+        done = subprocess.run(
+            [sys.executable, "-m", "beets", "-c", str(config), "genretag", "-p", "--force"],
+            env=program.environment | {"BEETSDIR": str(folder)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr
+    assert "genretag: unknown option 'writes'" in done.stderr

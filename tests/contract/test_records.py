@@ -106,10 +106,14 @@ def test_playlists_and_their_records(library: Library) -> None:
     assert other.read_text() == "#EXTM3U\n"
 
 
-def test_the_provenance_field(program: Program) -> None:
+def test_the_provenance_field_and_the_reason(program: Program) -> None:
+    """A record has a reason only if a learnt model left the decision to another one."""
     song = program.sound("song.flac")
     line = {"path": "song.flac", "genres": ["Rock"], "model": "a model", "scores": {"rock": 0.5, "pop": 0.1}}
-    program("apply", "--provenance", "-", text=json.dumps(line))
+    lines = json.dumps(line | {"reason": "auto"})
+    (record,) = program("apply", "--json", "--provenance", "-", text=lines).records
+    assert list(record)[-2:] == ["album", "reason"]
+    assert record["reason"] == "auto"
     (note,) = mutagen.File(song)["GENRETAG"]
     note = json.loads(note)
     require_recorded("records", "GENRETAG field", shape([note], ["scores"]))

@@ -138,8 +138,6 @@ def test_scores_and_their_keys_in_the_cache(program: Program, model: str) -> Non
             require_recorded("identities", f"{model}: {table}", rows.fetchall())
     (record,) = [record for record in answer.records if record["path"] == CLIPS[1]]
     require_scores(model, record["scores"])
-    again = program("tag", "-n", "--json", "--model", model, "--workers", 1, *CLIPS)
-    assert [record["seconds"] for record in again.records] == [0.0] * len(CLIPS)
 
 
 def require_scores(model: str, found: dict[str, float]) -> None:
