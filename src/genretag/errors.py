@@ -159,3 +159,8 @@ class FileError:
     def to_dict(self) -> dict[str, str | bool]:
         """Return the `error` object of JSON records."""
         return {"code": self.code, "message": self.message, "known": self.known}
+
+
+def install_hint(extra: str) -> str:
+    """Return the command that installs an optional dependency, run in a clone as genretag is on no index."""
+    return f"install the extra: pip install '.[{extra}]'"

@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 pytest.importorskip("moto", reason="moto is not installed")
-pytest.importorskip("s3fs", reason="s3fs is not installed (genretag[remote])")
+pytest.importorskip("s3fs", reason="s3fs is not installed (extra remote)")
 
 from benchmarks.object_store import BUCKET, ObjectStore
 from command import Answer, in_own_process

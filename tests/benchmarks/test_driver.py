@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("ray", reason="Ray is not installed (genretag[cluster])")
+pytest.importorskip("ray", reason="Ray is not installed (extra cluster)")
 
 from benchmarks import driver
 from genretag import checkpoint

@@ -38,7 +38,7 @@ def test_without_ray_one_line_says_how_to_get_it(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert done.stderr == (
-        "genretag: --engine ray: Ray is not installed; get it with: pip install 'genretag[cluster]'\n"
+        "genretag: --engine ray: Ray is not installed; install the extra: pip install '.[cluster]'\n"
     )
     assert done.stdout == ""
 

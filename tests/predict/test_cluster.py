@@ -28,7 +28,7 @@ from genretag.store import FLUSH_SECONDS
 from genretag.tagging.look import read
 from sounds import make_sound
 
-pytest.importorskip("ray", reason="Ray is not installed (genretag[cluster])")
+pytest.importorskip("ray", reason="Ray is not installed (extra cluster)")
 
 MODEL = "musicnn-msd"
 OPTIONS = EngineOptions(device="cpu", coverage=3)

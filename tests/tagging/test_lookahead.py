@@ -91,7 +91,7 @@ def test_a_file_that_everyone_was_lost_over_is_an_error_of_that_file(
 
 
 def test_remote_files_are_read_by_threads_and_come_in_order(found: list[Found], store: Store) -> None:
-    fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed (genretag[remote])")
+    fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed (extra remote)")
     memory = fsspec.filesystem("memory")
     names = [f"/lookahead/{number:03d}.mp3" for number in range(2 * THREADS)]
     for name in names:

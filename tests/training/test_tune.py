@@ -194,7 +194,7 @@ def test_what_needs_no_search_or_cannot_have_one(tmp_path: Path, monkeypatch: py
             with pytest.raises(TrainingError, match="has no search space"):
                 tune(options(tmp_path, name), 2, ENGINE)
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(TrainingError, match=r"install it with: pip install 'genretag\[tune\]'"):
+    with pytest.raises(TrainingError, match=r"install the extra: pip install '\.\[tune\]'"):
         tune(options(tmp_path), 2, ENGINE)
     assert not (tmp_path / "study").exists()
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genretag.errors import UsageError
+from genretag.errors import UsageError, install_hint
 
 if sys.platform == "win32":
     from pathlib import WindowsPath as _NativePath
@@ -260,18 +260,17 @@ def _storage(url: str) -> Any:
     try:
         import fsspec
     except ImportError:
-        raise UsageError(f"{url}: remote storage needs more; {_EXTRA}") from None
+        raise UsageError(f"{url}: remote storage needs more packages; {install_hint('remote')}") from None
     protocol = url.partition("://")[0].lower()
     options = {"use_listings_cache": False} if protocol in _LISTING else {}
     try:
         return fsspec.core.url_to_fs(url, **options)[0]
     except ImportError:
-        raise UsageError(f"{url}: {protocol}:// needs a package that is not installed; {_EXTRA}") from None
+        raise UsageError(
+            f"{url}: {protocol}:// needs a package that is not installed; {install_hint('remote')}"
+        ) from None
     except ValueError as error:
         raise UsageError(f"{url}: no storage that fsspec knows ({error})") from None
-
-
-_EXTRA = "get it with: pip install 'genretag[remote]'"
 
 
 def _asked(url: str, question: str, **arguments: Any) -> Any:

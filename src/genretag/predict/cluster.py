@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from genretag.errors import EngineError, FileError, UsageError
+from genretag.errors import EngineError, FileError, UsageError, install_hint
 from genretag.predict.engine import LOOK_AHEAD, A, EngineOptions, Job, TrackScores
 
 if TYPE_CHECKING:
@@ -128,4 +128,4 @@ def _check(options: EngineOptions, address: str | None) -> None:
     if options.device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device {options.device}: with --engine ray give auto, cpu or cuda")
     if importlib.util.find_spec("ray") is None:
-        raise EngineError("--engine ray: Ray is not installed; get it with: pip install 'genretag[cluster]'")
+        raise EngineError(f"--engine ray: Ray is not installed; {install_hint('cluster')}")

@@ -9,7 +9,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from genretag.errors import TrainingError
+from genretag.errors import TrainingError, install_hint
 from genretag.training.state import write_durably
 
 STUDY, TOKEN = "study.sqlite3", "study.token"
@@ -22,7 +22,7 @@ def load_optuna() -> Any:
     try:
         import optuna
     except ImportError:
-        raise TrainingError("tune needs Optuna; install it with: pip install 'genretag[tune]'") from None
+        raise TrainingError(f"tune needs Optuna, which is not installed; {install_hint('tune')}") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 
